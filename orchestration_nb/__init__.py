@@ -1,0 +1,3 @@
+"""Orchestration of AI models that lives in a notebook."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,212 @@
+"""Request, call, attempt, reply: what is asked, and what came back.
+
+A **request** is what one ``llm(...)`` asked for. To answer it a strategy makes **calls**, each one model asked once;
+a call is one or more **attempts** on the wire.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from orchestration_nb.ids import CallId, RequestId, RunId
+from orchestration_nb.messages import Message, Tool, ToolCall
+
+Status = Literal["ok", "degraded", "failed", "skipped", "cancelled", "paused"]
+"""How an item, a step, a request or a call ended."""
+
+CacheHit = Literal["none", "exact", "semantic"]
+"""Where a reply came from."""
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "other"]
+"""Why the model stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSchema:
+    """The form that a reply must have."""
+
+    name: str
+    """A name that providers accept: letters, digits, ``_`` and ``-``."""
+    json_schema: Mapping[str, Any]
+    """JSON schema of an object, as it is sent."""
+    parse: Callable[[str], Any]
+    """Text of the reply to the Python value; raises :class:`~orchestration_nb.errors.SchemaNotMetError`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where in which run a request was asked."""
+
+    run_id: RunId
+    flow: str
+    step: str
+    item: int
+    """Position of the item in the input, from 0; -1 for a step that is evaluated once per run."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Decision:
+    """What a strategy decided for one request; filled while it runs, recorded when it ends."""
+
+    candidates: list[str] = field(default_factory=list)
+    propensity: float | None = None
+    """Product of the probabilities of the random choices that were made, or ``None`` where none was."""
+    reason: str = ""
+    dice: random.Random = field(default_factory=random.Random)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What one ``llm(...)`` asked for; strategies read it."""
+
+    id: RequestId
+    origin: Origin
+    messages: tuple[Message, ...]
+    system: str | None = None
+    model: str | None = None
+    """The model or alias that pins the step, or ``None``: then the strategy decides."""
+    strategy: str | None = None
+    output: OutputSchema | None = None
+    tools: tuple[Tool, ...] = ()
+    temperature: float | None = None
+    max_tokens: int = 1024
+    timeout_s: float | None = None
+    """Most seconds for one call, or ``None`` for the setting."""
+    cache: bool = True
+    sample: int = 0
+    """Number of the answer wanted, where a strategy asks one model the same thing more than once."""
+    decision: Decision = field(default_factory=Decision, compare=False, repr=False)
+
+    @property
+    def prompt(self) -> str:
+        """The words of the last user message."""
+        for message in reversed(self.messages):
+            if message.role == "user":
+                return message.text
+        return ""
+
+    def choose(self, shares: Mapping[str, float]) -> str:
+        """Chooses a model at random and records the candidates and the propensity.
+
+        Args:
+            shares: Model or alias to a positive weight; the weights need not sum to 1.
+
+        Returns:
+            One of the keys, the same one for the same run seed, item and step.
+
+        Raises:
+            ValueError: If ``shares`` is empty or a weight is negative.
+        """
+        total = sum(shares.values())
+        if not shares or total <= 0 or min(shares.values()) < 0:
+            raise ValueError(f"choose() needs positive weights, not {dict(shares)!r}")
+        name = self.decision.dice.choices(list(shares), weights=list(shares.values()))[0]
+        self.decision.candidates.extend(shares)
+        self.decision.propensity = (self.decision.propensity or 1.0) * shares[name] / total
+        return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call, by class."""
+
+    input_tokens: int = 0
+    """All that was read, cached and cache-written tokens included."""
+    cached_tokens: int = 0
+    """Of the input, what the provider read from its cache."""
+    cache_write_tokens: int = 0
+    """Of the input, what the provider wrote to its cache."""
+    output_tokens: int = 0
+    """All that was written, reasoning included."""
+    reasoning_tokens: int = 0
+    """Of the output, what was thought and not said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawReply:
+    """What a provider hands back for one attempt, before prices and schemas."""
+
+    text: str
+    usage: Usage
+    finish_reason: FinishReason = "stop"
+    tool_calls: tuple[ToolCall, ...] = ()
+    provider_request_id: str | None = None
+    model_version: str | None = None
+    """The model as the provider names it in its answer."""
+    ttft_ms: float | None = None
+    """Milliseconds to the first token, where the reply was streamed."""
+    latency_ms: float | None = None
+    """Set only by a provider that replays: the recorded or modelled latency to show instead of the measured one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The answer to one call, as a strategy and the analyst see it."""
+
+    call_id: CallId
+    model: str
+    """``provider/name`` of the model that answered."""
+    text: str
+    value: Any
+    """``text``, or the value that the output schema made of it."""
+    usage: Usage
+    cost_usd: float
+    """What the call costs at list price."""
+    billed_usd: float
+    """What was spent for it now: 0 on a cache hit."""
+    latency_ms: float
+    ttft_ms: float | None = None
+    cache: CacheHit = "none"
+    simulated: bool = False
+    """No real money and no real model: ``sim/...`` and ``replay/...``."""
+    finish_reason: FinishReason = "stop"
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class Ask(Protocol):
+    """What a strategy asks models with."""
+
+    async def __call__(self, model: str, *, sample: int = 0) -> Reply:
+        """Asks one model: cache, budget, retries and the ledger included.
+
+        Args:
+            model: Model or alias.
+            sample: Number of the answer wanted; the same number gets the same answer from the cache.
+
+        Raises:
+            CallError: If no usable reply came.
+            OverBudgetError: If the call could pass the budget.
+        """
+
+
+Strategy = Callable[[Request, Ask], Any]
+"""An async function that decides which models to ask and returns one of their replies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a call on the wire."""
+
+    number: int
+    """From 1."""
+    status: Status
+    error_type: str | None
+    error: str | None
+    wait_ms: float
+    """Waited before this attempt, after the one before."""
+    latency_ms: float
+    http_status: int | None = None
+    provider_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """The most seconds that each wait of a call may take."""
+
+    connect_s: float = 10.0
+    first_token_s: float = 60.0
+    between_tokens_s: float = 30.0
+    total_s: float = 180.0

@@ -1,0 +1,132 @@
+"""Models, aliases and prices: every model that can be named.
+
+The catalog holds values only. Who fills it (built-in models, ``orchestrate.toml``, local servers, a price list) is
+wired in :mod:`orchestration_nb.workspace`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from orchestration_nb.calls import Usage
+from orchestration_nb.errors import UnknownModelError
+
+Ability = Literal["images", "structured", "tools", "streaming"]
+"""What a model can do beyond text in, text out."""
+
+ALIASES: Mapping[str, str] = {"fast": "sim/small", "medium": "sim/medium", "strong": "sim/large"}
+"""The aliases that always exist. They point at simulated models until somebody points them elsewhere, so that a key
+in the environment never turns a simulated run into a paid one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """List price of a model, in US dollars per million tokens."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    cached_usd_per_mtok: float | None = None
+    """Input read from the provider's cache; ``None``: like other input."""
+    cache_write_usd_per_mtok: float | None = None
+    """Input written to the provider's cache; ``None``: like other input."""
+    source: str = "orchestrate.toml"
+    """Where the price comes from."""
+
+    def cost_usd(self, usage: Usage) -> float:
+        """What ``usage`` costs, in US dollars."""
+        cached = self.input_usd_per_mtok if self.cached_usd_per_mtok is None else self.cached_usd_per_mtok
+        write = self.input_usd_per_mtok if self.cache_write_usd_per_mtok is None else self.cache_write_usd_per_mtok
+        plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        return (
+            plain * self.input_usd_per_mtok
+            + usage.cached_tokens * cached
+            + usage.cache_write_tokens * write
+            + usage.output_tokens * self.output_usd_per_mtok
+        ) / 1e6
+
+    def most_usd(self, input_tokens: int, output_tokens: int) -> float:
+        """The most that so many tokens can cost, in US dollars, however the provider's cache behaves."""
+        dearest = max(self.input_usd_per_mtok, self.cached_usd_per_mtok or 0.0, self.cache_write_usd_per_mtok or 0.0)
+        return (input_tokens * dearest + output_tokens * self.output_usd_per_mtok) / 1e6
+
+
+FREE = Price(input_usd_per_mtok=0.0, output_usd_per_mtok=0.0, source="local server")
+"""The price of a model on a local server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model that can be asked."""
+
+    provider: str
+    wire_name: str
+    """The name as the provider knows it."""
+    price: Price | None = None
+    context_tokens: int | None = None
+    """Most tokens of prompt and reply together, or ``None`` where unknown."""
+    max_output_tokens: int | None = None
+    """Most tokens that the model can write, or ``None`` where unknown."""
+    abilities: frozenset[Ability] = frozenset({"images", "structured", "tools", "streaming"})
+    simulated: bool = False
+    """No real money is spent: ``sim/...`` and ``replay/...``."""
+
+    @property
+    def name(self) -> str:
+        """``provider/wire_name``: the name in a cell and in the ledger."""
+        return f"{self.provider}/{self.wire_name}"
+
+
+def _no_price(provider: str, wire_name: str) -> Price | None:  # noqa: ARG001 - the form of a price list
+    return None
+
+
+@dataclass(slots=True, kw_only=True)
+class Catalog:
+    """All models that can be named, and what the aliases stand for."""
+
+    models: dict[str, Model] = field(default_factory=dict)
+    """By full name."""
+    aliases: dict[str, str] = field(default_factory=lambda: dict(ALIASES))
+    open_providers: frozenset[str] = frozenset()
+    """Providers whose models need not be listed to be asked (``openai/any-new-model``)."""
+    price_of: Callable[[str, str], Price | None] = _no_price
+    """The price list: (provider, wire name) to a price, or ``None``. Asked once per model, when it is first named."""
+
+    def add(self, models: Iterable[Model]) -> None:
+        """Adds models; one of the same name is replaced."""
+        self.models.update((model.name, model) for model in models)
+
+    def names(self) -> list[str]:
+        """Aliases, then models, as they may be written in a cell."""
+        return [*self.aliases, *sorted(self.models)]
+
+    def resolve(self, name: str) -> Model:
+        """The model behind a name or alias, its price filled in.
+
+        Raises:
+            UnknownModelError: If nothing has that name; the hint names the nearest.
+        """
+        full = self.aliases.get(name, name)
+        model = self.models.get(full)
+        if model is None:
+            model = self._open_model(full)
+        if model is None:
+            raise UnknownModelError(f"There is no model {name!r}.", hint=self._nearest(name))
+        if model.price is None:
+            model = replace(model, price=self.price_of(model.provider, model.wire_name))
+        self.models[full] = model
+        return model
+
+    def _open_model(self, full: str) -> Model | None:
+        provider, slash, wire_name = full.partition("/")
+        if slash and wire_name and provider in self.open_providers:
+            return Model(provider=provider, wire_name=wire_name)
+        return None
+
+    def _nearest(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
+        listing = "`%orchestrate models` lists what can be used."
+        return f"Did you mean {near[0]!r}? {listing}" if near else listing

@@ -1,0 +1,205 @@
+"""``orchestrate.toml`` -> :class:`Settings`: what the user may set, with a default for everything.
+
+::
+
+    budget_usd = 5.0                 # holds for a run without --budget
+    concurrency = 32                 # calls in flight in one run
+
+    [aliases]
+    fast = "openai/gpt-4.1-mini"
+
+    [providers.house]                # any host that speaks a known wire format
+    kind = "openai"                  # or "anthropic", "gemini"
+    base_url = "https://llm.example.com/v1"
+    key_env = "HOUSE_KEY"            # name of the variable that holds the key
+
+    [models."house/large"]
+    input_usd_per_mtok = 1.2
+    output_usd_per_mtok = 4.0
+
+A workspace file that came with a clone is untrusted until ``orchestrate trust``: see :func:`is_trusted`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestration_nb.errors import ConfigError, WorkspaceError
+
+FILE_NAME = "orchestrate.toml"
+Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProviderSettings(_Section):
+    """``[providers.NAME]``."""
+
+    kind: Literal["openai", "anthropic", "gemini"] | None = None
+    """The wire format; may be left out for the built-in names."""
+    base_url: str | None = None
+    key_env: str | None = None
+    """Name of the environment variable that holds the key, never the key."""
+    stream: bool = False
+    """Ask for streamed replies: measures the time to the first token, and notices a stalled reply early."""
+    headers: dict[str, str] = {}
+    """Further headers; a value is sent as it stands, so no secrets here."""
+
+
+class ModelSettings(_Section):
+    """``[models."provider/name"]``: prices and limits that override what is known."""
+
+    input_usd_per_mtok: Usd | None = None
+    output_usd_per_mtok: Usd | None = None
+    cached_usd_per_mtok: Usd | None = None
+    cache_write_usd_per_mtok: Usd | None = None
+    context_tokens: Count | None = None
+    max_output_tokens: Count | None = None
+
+
+class TimeoutSettings(_Section):
+    """``[timeouts]``: the most seconds of each wait of a call."""
+
+    connect_s: Seconds = 10.0
+    first_token_s: Seconds = 60.0
+    between_tokens_s: Seconds = 30.0
+    total_s: Seconds = 180.0
+
+
+class RetrySettings(_Section):
+    """``[retry]``: exponential backoff with full jitter."""
+
+    attempts: Count = 5
+    first_wait_s: Seconds = 0.5
+    most_wait_s: Seconds = 30.0
+
+
+class SimSettings(_Section):
+    """``[sim]``: how the simulated models behave."""
+
+    latency_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    seed: int = 0
+    rate_limited: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of requests that are answered 429."""
+    overloaded: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of requests that are answered 503."""
+    reset: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of requests whose connection is cut."""
+
+
+class ReplaySettings(_Section):
+    """``[replay]``: recorded replies to answer from."""
+
+    folder: str | None = None
+    """Folder with ``questions.parquet``, ``responses.parquet`` and perhaps ``models.json``."""
+
+
+class LedgerSettings(_Section):
+    """``[ledger]``."""
+
+    durable: bool = False
+    """Wait for the disk after each line, so that a power cut loses nothing either."""
+    keep_days: Count | None = None
+    """Days to keep texts and rows; ``None`` keeps all."""
+
+
+class Settings(_Section):
+    """Everything that ``orchestrate.toml`` may say."""
+
+    budget_usd: Usd = 5.0
+    concurrency: Annotated[int, Field(gt=0, le=4096)] = 32
+    cache_ttl_days: Count | None = 30
+    """Days a cached reply may be used; ``None``: for ever."""
+    aliases: dict[str, str] = {}
+    providers: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")], ProviderSettings] = {}
+    models: dict[str, ModelSettings] = {}
+    timeouts: TimeoutSettings = TimeoutSettings()
+    retry: RetrySettings = RetrySettings()
+    sim: SimSettings = SimSettings()
+    replay: ReplaySettings = ReplaySettings()
+    ledger: LedgerSettings = LedgerSettings()
+
+
+def find_workspace(start: Path) -> Path:
+    """The nearest folder from ``start`` upward that holds ``orchestrate.toml``, else ``start`` itself."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder
+    return start
+
+
+def load_settings(folder: Path) -> Settings:
+    """Reads ``folder/orchestrate.toml``; where there is none, every default holds.
+
+    Raises:
+        ConfigError: If the file is not TOML, or holds a key or value that means nothing.
+    """
+    path = folder / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from None
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {where}: {first['msg']}.", hint="The README lists every setting.") from None
+
+
+def _trust_file() -> Path:
+    root = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(root) / "orchestration_nb" / "trusted.json"
+
+
+def _fingerprint(folder: Path) -> str:
+    path = folder / FILE_NAME
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _trusted() -> dict[str, str]:
+    try:
+        held = orjson.loads(_trust_file().read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def is_trusted(folder: Path) -> bool:
+    """Whether the user has said ``orchestrate trust`` for this very text of the folder's ``orchestrate.toml``.
+
+    The record is kept outside the folder, so that a clone cannot bring it along; a change of the file ends it.
+    """
+    mark = _fingerprint(folder)
+    return not mark or _trusted().get(str(folder.resolve())) == mark
+
+
+def trust(folder: Path) -> None:
+    """Trusts the folder's ``orchestrate.toml`` as it now stands.
+
+    Raises:
+        WorkspaceError: If the record cannot be written.
+    """
+    path = _trust_file()
+    held = {**_trusted(), str(folder.resolve()): _fingerprint(folder)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_bytes(orjson.dumps(held))
+    except OSError as error:
+        raise WorkspaceError(f"{path} cannot be written: {error.strerror}.") from None

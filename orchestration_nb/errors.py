@@ -1,0 +1,277 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    OrchestrationError              one clear sentence in str(), the way out in .hint
+    ├── UsageError                  an argument, a flag or a table that cannot be used
+    │   ├── UnknownModelError
+    │   ├── UnknownStrategyError
+    │   └── ConfigError             orchestrate.toml, or a workspace that is not trusted
+    ├── FlowError                   the cell is not a flow; .line says where
+    │   ├── FlowSyntaxError         a statement that a flow cannot hold, or not Python at all
+    │   ├── UnknownNameError
+    │   ├── StepOrderError
+    │   └── DuplicateStepError
+    ├── StepError                   a step of one item failed
+    │   ├── PendingReplyError       a reply was used before it was there, or never awaited
+    │   └── AnnotationError         a value that its step's annotation refuses
+    ├── CallError                   a model was asked and no usable reply came
+    │   ├── RateLimitedError        429                                   retried
+    │   ├── OverloadedError         503, 529                              retried
+    │   ├── ServerFailedError       any other 5xx                         retried
+    │   ├── CallTimeoutError        connect, first token, between tokens, total   retried
+    │   ├── ConnectionLostError     refused, reset, name not found        retried
+    │   ├── BadReplyError                                                 retried
+    │   │   ├── MalformedReplyError
+    │   │   ├── TruncatedReplyError
+    │   │   └── SchemaNotMetError
+    │   ├── ContextTooLongError
+    │   ├── ContentRefusedError
+    │   ├── BadRequestError
+    │   ├── NotAuthorisedError      no key, or a key that is refused
+    │   ├── NoSuchModelError
+    │   └── NoRecordedReplyError    replay/... has no reply for the prompt
+    ├── CostError
+    │   ├── OverBudgetError
+    │   └── PriceUnknownError       a budget holds and the model has no price
+    └── WorkspaceError
+        ├── JournalWriteError       the disk is full or read-only: the run stops
+        ├── LedgerNewerError        written by a newer version: left untouched
+        ├── LedgerDamagedError
+        └── QueryError              SQL that the ledger refuses
+
+    ControlSignal (BaseException)   not an Exception, so that user code cannot swallow it
+    └── RunCancelled
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Phase = Literal["connect", "first token", "between tokens", "total"]
+"""Which wait of a call ran out."""
+
+Billing = Literal["no", "yes", "unknown"]
+"""Whether a failed attempt was billed: surely not, surely, or it may have been."""
+
+
+class OrchestrationError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: One sentence: what went wrong, and where.
+        hint: How to mend it, or an empty string.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(OrchestrationError):
+    """An argument, a flag or a table that cannot be used."""
+
+
+class UnknownModelError(UsageError):
+    """A model name that neither the catalog nor an alias knows."""
+
+
+class UnknownStrategyError(UsageError):
+    """A strategy name that nobody defined."""
+
+
+class ConfigError(UsageError):
+    """``orchestrate.toml`` is wrong, or asks for what only a trusted workspace may."""
+
+
+class FlowError(OrchestrationError):
+    """The text of a flow cannot be used.
+
+    Args:
+        message: One sentence.
+        hint: What to write instead.
+        line: The line in the cell, counted from 1, or ``None``.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", line: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.line = line
+
+
+class FlowSyntaxError(FlowError):
+    """Not Python, or a statement that a flow cannot hold."""
+
+
+class UnknownNameError(FlowError):
+    """A name that is no step, column, variable or builtin."""
+
+
+class StepOrderError(FlowError):
+    """A step that is used above the line that makes it."""
+
+
+class DuplicateStepError(FlowError):
+    """Two steps of one name."""
+
+
+class StepError(OrchestrationError):
+    """A step of one item failed; the other items go on."""
+
+
+class PendingReplyError(StepError):
+    """A pending reply was used before it was there, or was never awaited."""
+
+
+class AnnotationError(StepError):
+    """A value that does not fit the annotation of its step."""
+
+
+class CallError(OrchestrationError):
+    """A model was asked and no usable reply came.
+
+    Args:
+        message: One sentence. Must not hold a key; what the provider said is data and may be long.
+        hint: How to mend it.
+        billing: Whether the attempt was billed.
+        retry_after_s: Seconds the provider asked to wait, or ``None``.
+        http_status: The status code of the answer, or ``None`` where none came.
+        provider_request_id: The provider's own id of the request, for its support desk.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        billing: Billing = "no",
+        retry_after_s: float | None = None,
+        http_status: int | None = None,
+        provider_request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.billing: Billing = billing
+        self.retry_after_s = retry_after_s
+        self.http_status = http_status
+        self.provider_request_id = provider_request_id
+
+
+class RateLimitedError(CallError):
+    """The provider asks to slow down (429)."""
+
+    retryable = True
+
+
+class OverloadedError(CallError):
+    """The provider has no room right now (503, 529)."""
+
+    retryable = True
+
+
+class ServerFailedError(CallError):
+    """The provider failed (any other 5xx)."""
+
+    retryable = True
+
+
+class CallTimeoutError(CallError):
+    """A wait of the call ran out; ``phase`` says which."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, phase: Phase, hint: str = "", billing: Billing = "unknown") -> None:
+        super().__init__(message, hint=hint, billing=billing)
+        self.phase: Phase = phase
+
+
+class ConnectionLostError(CallError):
+    """The connection was refused (nothing sent) or broke (perhaps billed)."""
+
+    retryable = True
+
+
+class BadReplyError(CallError):
+    """A reply came and cannot be used."""
+
+    retryable = True
+
+
+class MalformedReplyError(BadReplyError):
+    """The reply is not what the wire format says."""
+
+
+class TruncatedReplyError(BadReplyError):
+    """The reply broke off before its end."""
+
+
+class SchemaNotMetError(BadReplyError):
+    """The reply does not fit the step's output schema; ``reply`` is the text that came."""
+
+    def __init__(self, message: str, *, reply: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint, billing="yes")
+        self.reply = reply
+
+
+class ContextTooLongError(CallError):
+    """The prompt is longer than the model can read."""
+
+
+class ContentRefusedError(CallError):
+    """The provider or the model refused the content."""
+
+
+class BadRequestError(CallError):
+    """The provider cannot read the request (any other 4xx)."""
+
+
+class NotAuthorisedError(CallError):
+    """There is no key, or the provider refuses it."""
+
+
+class NoSuchModelError(CallError):
+    """The provider does not know the model."""
+
+
+class NoRecordedReplyError(CallError):
+    """``replay/...`` holds no reply for the prompt."""
+
+
+class CostError(OrchestrationError):
+    """Money stands in the way."""
+
+
+class OverBudgetError(CostError):
+    """What is spent plus the most that the next call can cost passes the budget."""
+
+
+class PriceUnknownError(CostError):
+    """A budget holds and nobody knows what the model costs."""
+
+
+class WorkspaceError(OrchestrationError):
+    """The workspace's files cannot be used."""
+
+
+class JournalWriteError(WorkspaceError):
+    """The journal cannot be written, so that nothing more may be spent."""
+
+
+class LedgerNewerError(WorkspaceError):
+    """The ledger was written by a newer version of the package."""
+
+
+class LedgerDamagedError(WorkspaceError):
+    """The ledger's file cannot be read."""
+
+
+class QueryError(WorkspaceError):
+    """SQL that the ledger refuses or does not understand."""
+
+
+class ControlSignal(BaseException):
+    """Tells the engine what to do; passes through every ``except Exception``."""
+
+
+class RunCancelled(ControlSignal):
+    """The run was cancelled."""
