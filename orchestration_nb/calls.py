@@ -55,7 +55,11 @@ class Decision:
     propensity: float | None = None
     """Product of the probabilities of the random choices that were made, or ``None`` where none was."""
     reason: str = ""
-    dice: random.Random = field(default_factory=random.Random)
+    """Why, in words, where the strategy says it."""
+    seed: str = ""
+    """Run seed, item and step: what makes the random choices repeatable."""
+    dice: random.Random | None = None
+    """Made from ``seed`` by the first random choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +107,11 @@ class Request:
         total = sum(shares.values())
         if not shares or total <= 0 or min(shares.values()) < 0:
             raise ValueError(f"choose() needs positive weights, not {dict(shares)!r}")
-        name = self.decision.dice.choices(list(shares), weights=list(shares.values()))[0]
-        self.decision.candidates.extend(shares)
-        self.decision.propensity = (self.decision.propensity or 1.0) * shares[name] / total
+        decision = self.decision
+        decision.dice = decision.dice or random.Random(decision.seed)  # noqa: S311 - a repeatable choice, no secret
+        name = decision.dice.choices(list(shares), weights=list(shares.values()))[0]
+        decision.candidates.extend(shares)
+        decision.propensity = (decision.propensity or 1.0) * shares[name] / total
         return name
 
 

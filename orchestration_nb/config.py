@@ -83,6 +83,8 @@ class RetrySettings(_Section):
     attempts: Count = 5
     first_wait_s: Seconds = 0.5
     most_wait_s: Seconds = 30.0
+    deadline_s: Seconds = 300.0
+    """No wait that ends later than this after a call's beginning is begun."""
 
 
 class SimSettings(_Section):

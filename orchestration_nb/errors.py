@@ -46,7 +46,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 Phase = Literal["connect", "first token", "between tokens", "total"]
 """Which wait of a call ran out."""
@@ -138,7 +138,8 @@ class CallError(OrchestrationError):
         provider_request_id: The provider's own id of the request, for its support desk.
     """
 
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
+    """Whether the same attempt may go better next time."""
 
     def __init__(
         self,

@@ -75,5 +75,10 @@ class Tool:
 
 
 def user(text: str, images: tuple[Image, ...] = ()) -> Message:
-    """A user's turn: images first, as the providers advise, then the words."""
+    """A user's turn: images first, as the providers advise, then the words.
+
+    A lone surrogate, which no wire format can carry, becomes the replacement character.
+    """
+    if not text.isascii():
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return Message(role="user", parts=(*images, Text(text)))
