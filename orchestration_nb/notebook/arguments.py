@@ -1,0 +1,188 @@
+"""What stands on the line of a magic, as a value; a mistake is one line and a hint."""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestration_nb.errors import UsageError
+
+USAGE = "%%orchestrate NAME [--over DF] [--strategy S] [--model M] [--budget USD] ...; `%orchestrate help` lists all."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellArguments:
+    """The line of one ``%%orchestrate`` cell."""
+
+    name: str
+    """The flow's name, and the variable that holds it."""
+    over: str | None = None
+    """The frame: a variable, or an expression such as ``tickets.head(20)``."""
+    strategy: str | None = None
+    model: str | None = None
+    budget: float | None = None
+    """US dollars."""
+    sample: int | None = None
+    concurrency: int | None = None
+    into: str | None = None
+    """The variable for the results."""
+    on_error: str = "keep"
+    fresh: bool = False
+    define: bool = False
+    plan: bool = False
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """One ``--flag`` of the cell magic."""
+
+    name: str
+    about: str
+    value: str = ""
+    """What its value is called in the help; empty for a flag that takes none."""
+    read: Callable[[str, str], Any] = lambda _flag, text: text
+
+    @property
+    def field(self) -> str:
+        """The field of :class:`CellArguments` that it sets."""
+        return self.name.removeprefix("--").replace("-", "_")
+
+
+def _variable(flag: str, text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise UsageError(f"{flag} needs the name of a variable, not {text!r}.", hint="Letters, digits and _ only.")
+    return text
+
+
+def _money(flag: str, text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount) or amount < 0:
+        raise UsageError(f"{flag} needs a number of US dollars, 0 or more, not {text!r}.", hint=f"{flag} 2.50")
+    return amount
+
+
+def _whole(flag: str, text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if number < 1:
+        raise UsageError(f"{flag} needs a whole number, 1 or more, not {text!r}.", hint=f"{flag} 20")
+    return number
+
+
+def _keep_or_stop(flag: str, text: str) -> str:
+    if text not in {"keep", "stop"}:
+        raise UsageError(
+            f"{flag} is `keep` or `stop`, not {text!r}.",
+            hint="`keep` lets the other items go on; `stop` ends the run at the first failed item.",
+        )
+    return text
+
+
+FLAGS = (
+    Flag(name="--over", value="DF", about="the frame, one item a row; without it the flow runs once"),
+    Flag(name="--strategy", value="S", about="decides which models are asked by steps without `model=`"),
+    Flag(name="--model", value="M", about="the model or alias of steps without `model=`"),
+    Flag(name="--budget", value="USD", about="the most that the run may spend", read=_money),
+    Flag(name="--sample", value="N", about="only N items, chosen by a seed that is shown", read=_whole),
+    Flag(name="--concurrency", value="N", about="the most calls in flight", read=_whole),
+    Flag(name="--into", value="VAR", about="the variable that gets the results", read=_variable),
+    Flag(name="--on-error", value="keep|stop", about="what a failed item does to the others", read=_keep_or_stop),
+    Flag(name="--fresh", about="ask again instead of taking cached replies"),
+    Flag(name="--define", about="define the flow without running it"),
+    Flag(name="--plan", about="show the graph and how many calls would be made, and make none"),
+    Flag(name="--background", about="return at once; the display has Cancel and Pause"),
+)
+"""Every flag of the cell magic, in the order of the help."""
+
+_by_name = {flag.name: flag for flag in FLAGS}
+_exclusive = ("define", "plan", "background")
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a line, quotes taken off; what follows a ``#`` is a comment.
+
+    Raises:
+        UsageError: If a quotation is not closed.
+    """
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:
+        raise UsageError("A quotation mark on the line of the magic is not closed.", hint=USAGE) from None
+
+
+def near_miss(word: str, known: Sequence[str], otherwise: str = "") -> str:
+    """A hint that names the nearest of ``known``, or ``otherwise``."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]}?" if near else otherwise
+
+
+def read_cell_line(line: str) -> CellArguments:
+    """Reads the line of a ``%%orchestrate`` cell.
+
+    Raises:
+        UsageError: If the name is missing, or a flag or its value is wrong.
+    """
+    values: dict[str, Any] = {}
+    names: list[str] = []
+    words = words_of(line)
+    while words:
+        word = words.pop(0)
+        if word.startswith("-"):
+            flag, value = _flag(word, words)
+            if flag.field in values:
+                raise UsageError(f"{flag.name} stands twice on the line.", hint="Leave one of them out.")
+            values[flag.field] = value
+        else:
+            names.append(word)
+    return _checked(replace(CellArguments(name=_name(names)), **values))
+
+
+def _flag(word: str, rest: list[str]) -> tuple[Flag, Any]:
+    written, equals, value = word.partition("=")
+    flag = _by_name.get(written)
+    if flag is None:
+        raise UsageError(f"There is no flag {written!r}.", hint=near_miss(written, list(_by_name), USAGE))
+    if not flag.value:
+        if equals:
+            raise UsageError(f"{flag.name} takes no value.", hint=f"Write {flag.name} alone.")
+        return flag, True
+    if not equals:
+        if not rest or rest[0] in _by_name:
+            raise UsageError(f"{flag.name} needs a value.", hint=f"{flag.name} {flag.value}: {flag.about}.")
+        value = rest.pop(0)
+    return flag, flag.read(flag.name, value)
+
+
+def _name(names: list[str]) -> str:
+    if not names:
+        raise UsageError("The flow needs a name.", hint=USAGE)
+    name, *more = names
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a flow.", hint="The name becomes a variable: letters, digits and _ only."
+        )
+    if more:
+        hint = near_miss(f"--{more[0]}", list(_by_name), f"{USAGE} An expression with spaces goes in quotes.")
+        raise UsageError(f"{more[0]!r} stands where a flag is expected.", hint=hint)
+    return name
+
+
+def _checked(cell: CellArguments) -> CellArguments:
+    chosen = [f"--{field}" for field in _exclusive if getattr(cell, field)]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} exclude each other.", hint="Leave one of them out.")
+    for flag, other in (("--over", cell.over), ("--into", cell.into)):
+        if other == cell.name:
+            raise UsageError(
+                f"The flow and {flag} are both called {other!r}, and one would replace the other.",
+                hint=f"Call the flow something else: %%orchestrate {cell.name}_flow ...",
+            )
+    return cell

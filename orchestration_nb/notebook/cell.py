@@ -1,0 +1,96 @@
+"""One ``%%orchestrate`` cell: defined, planned, run, or run in the background."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import display
+
+from orchestration_nb.errors import OrchestrationError, RunCancelled
+from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
+from orchestration_nb.notebook.background import follow
+from orchestration_nb.notebook.edge import in_short, told
+from orchestration_nb.notebook.formatters import flow_bundle, plan_bundle
+from orchestration_nb.notebook.screen import screen_for
+from orchestration_nb.notebook.session import Session
+
+if TYPE_CHECKING:
+    from orchestration_nb.flows import Flow, Run
+
+
+def run_cell(session: Session, line: str, text: str) -> None:
+    """Does what the line of the cell says with the flow that its body holds.
+
+    Raises:
+        OrchestrationError: If the line, the flow or the run as a whole cannot go on.
+        KeyboardInterrupt: If the run was interrupted; what was finished is kept.
+    """
+    from orchestration_nb.flows import Flow  # noqa: PLC0415 - loads what `%load_ext` need not
+
+    cell = read_cell_line(line)
+    session.check_free(cell.name, Flow)
+    frame = None if cell.over is None else session.frame(cell.over)
+    flow = Flow.from_source(text, name=cell.name, namespace=session.namespace)
+    if cell.define:
+        session.bind(flow)
+        display(flow_bundle(flow), raw=True)  # type: ignore[no-untyped-call]
+    elif cell.plan:
+        plan = flow.plan(frame, **_choices(cell))
+        session.bind(flow)
+        display(plan_bundle(plan), raw=True)  # type: ignore[no-untyped-call]
+    else:
+        _run(session, cell, flow, frame)
+
+
+def _choices(cell: CellArguments) -> dict[str, Any]:
+    return {
+        "strategy": cell.strategy,
+        "model": cell.model,
+        "budget": cell.budget,
+        "concurrency": cell.concurrency,
+        "sample": cell.sample,
+        "on_error": cell.on_error,
+        "fresh": cell.fresh,
+    }
+
+
+def _run(session: Session, cell: CellArguments, flow: Flow, frame: Any) -> None:
+    run = flow.start(frame, **_choices(cell))
+    session.bind(flow)
+    session.last = run
+    if cell.background:
+        session.background.append(run)
+        follow(session, run, into=cell.into)
+    else:
+        _watch(session, run, into=cell.into)
+
+
+def _watch(session: Session, run: Run, *, into: str | None) -> None:
+    screen = screen_for(session.shell)
+    screen.refresh(run)
+    try:
+        run.wait(on_tick=lambda: screen.refresh(run))
+    except (KeyboardInterrupt, RunCancelled):
+        run.cancel()
+        run.wait()
+    except BaseException:
+        run.cancel()  # nobody would see it going on
+        raise
+    screen.settle(run)
+    if into:
+        session.namespace[into] = run.results
+    _raise_unless_done(run)
+
+
+def _raise_unless_done(run: Run) -> None:
+    if run.status == "cancelled":
+        progress = run.progress
+        kept = f"{progress.done:,} of {progress.items:,} items" if progress.items else f"{progress.done:,} items"
+        raise told(
+            KeyboardInterrupt(f"run {run.id} was cancelled"),
+            f"Cancelled: {kept} ended before and stand in {run.flow.name}.last.results.",
+            "Run the cell again: what was answered comes from the cache and is not paid twice.",
+        )
+    if run.error is not None:
+        hint = run.error.hint if isinstance(run.error, OrchestrationError) else ""
+        raise told(run.error, in_short(run.error), hint)

@@ -1,0 +1,160 @@
+"""Displays as HTML. Every text goes through :func:`esc`; nothing here is a script, loads anything, or is a link.
+
+The classes ``tex2jax_ignore`` and ``mathjax_ignore`` keep JupyterLab from reading ``$`` as mathematics: what a model
+says could otherwise become a link, and two prices a formula.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from orchestration_nb.notebook.figures import FULL_TEXT, count, plain, shortened
+from orchestration_nb.notebook.style import CSS
+from orchestration_nb.notebook.text import step_table
+from orchestration_nb.notebook.words import (
+    SIMULATED,
+    SIMULATED_LONG,
+    costs,
+    counts,
+    money,
+    more_rows,
+    outcome,
+    question,
+    times,
+)
+
+if TYPE_CHECKING:
+    from orchestration_nb.engine.progress import Progress
+    from orchestration_nb.notebook.account import RunAccount
+
+SHORT = 90
+"""Characters of a value that a table shows before it is opened."""
+_STATUSES = frozenset({"ok", "degraded", "failed", "skipped", "cancelled", "paused", "running", "done"})
+_OUR_NUMBERS = frozenset({"_cost_usd", "_latency_ms"})
+_STEP_NUMBERS = frozenset({"calls", "cost", "p50", "p95", "errors"})
+
+
+def esc(text: str) -> str:
+    """``text`` as HTML text or as the value of a quoted attribute."""
+    return html.escape(plain(text), quote=True)
+
+
+def page(*parts: str) -> str:
+    """Puts parts of a display into their frame, with the style that they need."""
+    return f'<div class="onb tex2jax_ignore mathjax_ignore"><style>{CSS}</style>{"".join(parts)}</div>'
+
+
+def chip(status: str) -> str:
+    """A status, coloured and named."""
+    known = status if status in _STATUSES else "skipped"
+    return f'<span class="chip {known}">{esc(status)}</span>'
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str] = ()) -> str:
+    """A table of texts; long ones open on a click and show in full on hovering.
+
+    Args:
+        header: Names of the columns; in ``_status`` a status is drawn as one.
+        rows: As many texts as there are columns.
+        numbers: Columns that stand on the right.
+    """
+    sides = [' class="n"' if name in numbers else "" for name in header]
+    names = "".join(f"<th{side}>{esc(shortened(name, 60))}</th>" for name, side in zip(header, sides, strict=True))
+    lines = "".join(f"<tr>{_cells(header, row, sides)}</tr>" for row in rows)
+    return f'<div class="scroll"><table class="t"><thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _cells(header: Sequence[str], row: Sequence[str], sides: Sequence[str]) -> str:
+    return "".join(
+        f"<td>{chip(text)}</td>" if name == "_status" else _cell(text, side)
+        for name, text, side in zip(header, row, sides, strict=True)
+    )
+
+
+def _cell(text: str, side: str) -> str:
+    short = shortened(text, SHORT)
+    if short == text:
+        return f"<td{side}>{esc(text)}</td>"
+    full = text if len(text) <= FULL_TEXT else f"{text[:FULL_TEXT]} … ({count(len(text), 'character')} in all)"
+    return (
+        f'<td title="{esc(full[:600])}"><details><summary>{esc(short)}</summary><div>{esc(full)}</div></details></td>'
+    )
+
+
+def _bar(progress: Progress) -> str:
+    whole = progress.items or 0
+    if not whole:
+        return '<div class="bar"></div>'
+    share = 100 / whole
+    ok, failed = max(0, progress.done - progress.failed) * share, progress.failed * share
+    flying = min(100 - ok - failed, progress.in_flight * share)
+    return (
+        f'<div class="bar" role="progressbar" aria-valuemax="{whole}" aria-valuenow="{progress.done}">'
+        f'<i class="g" style="width:{ok:.2f}%"></i><i class="r" style="width:{failed:.2f}%"></i>'
+        f'<i class="b" style="width:{flying:.2f}%"></i></div>'
+    )
+
+
+def _badge(progress: Progress) -> str:
+    return f'<span class="chip sim" title="{SIMULATED_LONG}">{SIMULATED}</span>' if progress.simulated else ""
+
+
+def progress_card(flow: str, progress: Progress) -> str:
+    """How far a run is: name, status, bar, counts, cost against budget, time."""
+    note = f'<div class="dim">{esc(progress.note)}</div>' if progress.note else ""
+    return (
+        f'<div class="head"><span class="name">{esc(flow)}</span>{chip(progress.status)}{_badge(progress)}'
+        f'<span class="push">{esc(money(progress))}</span></div>{_bar(progress)}'
+        f'<div class="head dim"><span>{esc(" · ".join(counts(progress)))}</span>'
+        f'<span class="push">{esc(times(progress))}</span></div>{note}'
+    )
+
+
+def account_card(account: RunAccount) -> str:
+    """The account of a run: totals, first rows, steps, errors, and how to ask for more."""
+    return "".join([_totals(account), _results(account), _steps(account), _problems(account), _foot(account)])
+
+
+def _totals(account: RunAccount) -> str:
+    progress = account.progress
+    error = f'<div class="line">{esc(account.error)}</div>' if account.error else ""
+    return (
+        f'<div class="head"><span class="name">{esc(account.flow)}</span>{chip(progress.status)}{_badge(progress)}'
+        f"<span>{esc(' · '.join(outcome(account)))}</span>"
+        f'<span class="push">{esc(costs(account))}</span></div>{_bar(progress)}{error}'
+    )
+
+
+def _results(account: RunAccount) -> str:
+    if not account.rows:
+        return ""
+    return table(account.columns, account.rows, _OUR_NUMBERS) + f'<div class="dim">{esc(more_rows(account))}</div>'
+
+
+def _part(title: str, body: str) -> str:
+    return f'<details class="part" open><summary>{esc(title)}</summary>{body}</details>'
+
+
+def _steps(account: RunAccount) -> str:
+    return _part("Steps", table(*step_table(account), _STEP_NUMBERS)) if account.steps else ""
+
+
+def _problems(account: RunAccount) -> str:
+    if not account.problems:
+        return ""
+    rows = [
+        (f"{problem.count:,}", problem.step, f"{problem.error_type}: {problem.message}", problem.positions)
+        for problem in account.problems
+    ]
+    more = f"{count(account.other_problems, 'other error')} in {account.flow}.last.errors"
+    rest = f'<div class="dim">{esc(more)}</div>' if account.other_problems else ""
+    return _part("Errors", table(("how often", "step", "error", "where"), rows) + rest)
+
+
+def _foot(account: RunAccount) -> str:
+    return (
+        f'<div class="foot">All rows: <code>{esc(account.flow)}.last.results</code> · '
+        f"every call: <code>{esc(question(account))}</code></div>"
+    )

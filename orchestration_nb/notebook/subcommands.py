@@ -1,0 +1,202 @@
+"""``%orchestrate SUBCOMMAND``: small questions to the workspace and to the runs of this notebook."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import display
+
+from orchestration_nb.errors import UsageError
+from orchestration_nb.notebook import markup
+from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
+from orchestration_nb.notebook.formatters import run_bundle
+from orchestration_nb.notebook.session import Session
+from orchestration_nb.notebook.text import table_text
+
+if TYPE_CHECKING:
+    from orchestration_nb.flows import Run
+    from orchestration_nb.workspace import Workspace
+
+PARTS = ("results", "errors", "calls", "steps")
+"""What of a run ``last`` can show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subcommand:
+    """One subcommand of the line magic."""
+
+    do: Callable[[Session, str], Any]
+    """Takes the session and the rest of the line; what it returns is the value of the magic."""
+    usage: str
+    about: str
+    words: tuple[str, ...] = ()
+    """What may follow, where that is a closed set."""
+
+
+def dispatch(session: Session, line: str) -> Any:
+    """Does what the line of a ``%orchestrate`` magic says.
+
+    Raises:
+        OrchestrationError: If there is no such subcommand, or it cannot do it.
+    """
+    name, _, rest = line.strip().partition(" ")
+    found = SUBCOMMANDS.get(name or "help")
+    if found is None:
+        raise UsageError(
+            f"There is no subcommand {name!r}.",
+            hint=near_miss(name, list(SUBCOMMANDS), f"There are: {', '.join(SUBCOMMANDS)}."),
+        )
+    return found.do(session, rest.strip())
+
+
+def _workspace() -> Workspace:
+    from orchestration_nb.workspace import Workspace  # noqa: PLC0415 - loads what `%load_ext` need not
+
+    return Workspace.current()
+
+
+def _show(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    bundle = {"text/html": markup.page(markup.table(header, rows)), "text/plain": table_text(header, rows, width=80)}
+    display(bundle, raw=True)  # type: ignore[no-untyped-call]
+
+
+def _help(_session: Session, _rest: str) -> None:
+    rows = [(f"%orchestrate {sub.usage}", sub.about) for sub in SUBCOMMANDS.values()]
+    rows += [("%%orchestrate NAME", "the cell below is a flow; run it")]
+    rows += [(f"    {flag.name} {flag.value}".rstrip(), flag.about) for flag in FLAGS]
+    _show(("write", "to"), rows)
+
+
+def _models(_session: Session, _rest: str) -> None:
+    workspace = _workspace()
+    aliases: dict[str, list[str]] = {}
+    for alias, name in workspace.catalog.aliases.items():
+        aliases.setdefault(name, []).append(alias)
+    rows = [
+        (
+            model.name,
+            ", ".join(aliases.get(model.name, ())),
+            "yes" if model.usable else f"no: {model.why}",
+            _price(model.price),
+            "simulated" if model.simulated else "",
+        )
+        for model in workspace.models()
+    ]
+    _show(("model", "alias", "usable now", "$ per million tokens (in / out)", ""), rows)
+
+
+def _price(price: Any) -> str:
+    if price is None:
+        return "unknown"
+    return f"{price.input_usd_per_mtok:g} / {price.output_usd_per_mtok:g}"
+
+
+def _use(_session: Session, rest: str) -> None:
+    words = words_of(rest)
+    alias, equals, model = words[0].partition("=") if len(words) == 1 else ("", "", "")
+    if not (alias and equals and model):
+        raise UsageError("`%orchestrate use` needs ALIAS=MODEL.", hint="%orchestrate use fast=openai/gpt-4.1-mini")
+    chosen = _workspace().use(alias, model)
+    kind = "simulated" if chosen.simulated else "real: calls are billed by its provider"
+    print(f"{alias} now stands for {chosen.name} ({kind}), until this process ends.")  # noqa: T201
+
+
+def _runs(_session: Session, rest: str) -> Any:
+    return _workspace().ledger.runs(_number(rest, otherwise=20))
+
+
+def _number(text: str, *, otherwise: int) -> int:
+    if not text:
+        return otherwise
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{text!r} is no number of runs.", hint="%orchestrate runs 50")
+    return int(text)
+
+
+def _show_run(session: Session, rest: str) -> Any:
+    if not rest:
+        return _last(session, "")
+    return _workspace().ledger.run(rest)
+
+
+def _sql(_session: Session, rest: str) -> Any:
+    quoted = len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "\"'" and rest.count(rest[0]) == 2
+    text = rest[1:-1] if quoted else rest
+    if not text.strip():
+        raise UsageError(
+            "`%orchestrate sql` needs a query.",
+            hint="%orchestrate sql SELECT model, sum(cost_usd) FROM calls GROUP BY 1",
+        )
+    return _workspace().ledger.sql(text)
+
+
+def _last(session: Session, rest: str) -> Any:
+    if session.last is None:
+        raise UsageError(
+            "No run was started in this notebook yet.", hint="%orchestrate runs lists those of the ledger."
+        )
+    if not rest:
+        display(run_bundle(session.last), raw=True)  # type: ignore[no-untyped-call]
+        return None
+    if rest not in PARTS:
+        raise UsageError(f"A run has no {rest!r}.", hint=near_miss(rest, PARTS, f"It has: {', '.join(PARTS)}."))
+    return getattr(session.last, rest)
+
+
+def _status(session: Session, _rest: str) -> None:
+    if not session.background:
+        print("No run was started with --background in this notebook.")  # noqa: T201
+    for run in session.background:
+        display(run_bundle(run), raw=True)  # type: ignore[no-untyped-call]
+
+
+def _steer(verb: str) -> Callable[[Session, str], None]:
+    def do(session: Session, rest: str) -> None:
+        run = _under_way(session, rest)
+        getattr(run, verb)()
+        print(f"{verb}: {run.flow.name} ({run.id})")  # noqa: T201
+
+    return do
+
+
+def _under_way(session: Session, prefix: str) -> Run:
+    going = [run for run in session.background if run.status in {"running", "paused"}]
+    found = [run for run in going if str(run.id).startswith(prefix) or run.flow.name == prefix]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(
+            "More than one run is under way.", hint=f"Say which: {', '.join(str(run.id) for run in found)}"
+        )
+    near = difflib.get_close_matches(prefix, [run.flow.name for run in going], n=1)
+    raise UsageError(
+        f"No run {prefix!r} is under way." if prefix else "No run is under way in the background.",
+        hint=f"Did you mean {near[0]}?" if near else "%orchestrate status lists them.",
+    )
+
+
+SUBCOMMANDS: Mapping[str, Subcommand] = {
+    "help": Subcommand(do=_help, usage="help", about="show this"),
+    "models": Subcommand(
+        do=_models, usage="models", about="list the models that can be asked now, and why the others cannot"
+    ),
+    "use": Subcommand(
+        do=_use, usage="use ALIAS=MODEL", about="point an alias (fast, medium, strong, your own) at a model"
+    ),
+    "runs": Subcommand(do=_runs, usage="runs [N]", about="the last runs of the workspace, as a DataFrame"),
+    "show": Subcommand(do=_show_run, usage="show RUN", about="one run of the ledger; the start of its id is enough"),
+    "sql": Subcommand(do=_sql, usage="sql SELECT ...", about="ask the ledger; the answer is a DataFrame"),
+    "last": Subcommand(
+        do=_last, usage=f"last [{'|'.join(PARTS)}]", about="the run that was started last in this notebook", words=PARTS
+    ),
+    "status": Subcommand(do=_status, usage="status", about="the runs in the background"),
+    "pause": Subcommand(do=_steer("pause"), usage="pause [RUN]", about="let the calls in flight end and start no more"),
+    "resume": Subcommand(do=_steer("resume"), usage="resume [RUN]", about="go on"),
+    "cancel": Subcommand(
+        do=_steer("cancel"), usage="cancel [RUN]", about="cancel a run in the background; what is done is kept"
+    ),
+}
+"""Every subcommand of the line magic, in the order of the help."""

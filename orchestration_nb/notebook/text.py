@@ -1,0 +1,69 @@
+"""Displays as plain text: a terminal's one rewritten line, and the settled account of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestration_nb.notebook.figures import count, latency, plain, shortened, usd
+from orchestration_nb.notebook.words import costs, more_rows, outcome, question
+
+if TYPE_CHECKING:
+    from orchestration_nb.notebook.account import RunAccount
+
+CELL_WIDTH = 28
+
+
+def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], width: int = CELL_WIDTH) -> str:
+    """A table with a line under its header; every cell on one line of at most ``width`` characters."""
+    lines = [[shortened(plain(cell), width) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    drawn = ["  ".join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([drawn[0], "  ".join("─" * wide for wide in widths), *drawn[1:]])
+
+
+def account_text(account: RunAccount) -> str:
+    """The account of a run, for terminals and for whoever reads the notebook without HTML."""
+    parts = [_head(account)]
+    if account.rows:
+        parts.append(table_text(account.columns, account.rows))
+        parts.append(more_rows(account))
+    if account.steps:
+        parts.append(table_text(*step_table(account), width=60))
+    parts += _problem_lines(account)
+    parts.append(f"{account.flow}.last.results · {question(account)}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def step_table(account: RunAccount) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Header and rows of the table of steps."""
+    header = ("step", "kind", "calls", "models", "cost", "p50", "p95", "errors")
+    return header, [
+        (
+            line.step,
+            line.kind,
+            f"{line.calls:,}",
+            line.models or "–",
+            usd(line.cost_usd),
+            latency(line.p50_ms),
+            latency(line.p95_ms),
+            f"{line.errors:,}",
+        )
+        for line in account.steps
+    ]
+
+
+def _head(account: RunAccount) -> str:
+    head = f"{account.flow} {account.progress.status}: {' · '.join(outcome(account))} · {costs(account)}"
+    return f"{head}\n{plain(account.error)}" if account.error else head
+
+
+def _problem_lines(account: RunAccount) -> list[str]:
+    lines = [
+        f"{problem.count:,} × {problem.step}: {problem.error_type}: {shortened(plain(problem.message), 200)} "
+        f"({problem.positions})"
+        for problem in account.problems
+    ]
+    if account.other_problems:
+        lines.append(f"{count(account.other_problems, 'other error')} in {account.flow}.last.errors")
+    return ["\n".join(lines)] if lines else []

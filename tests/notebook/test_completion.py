@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from orchestration_nb.catalog import Catalog, Model
+
+
+@pytest.fixture(autouse=True)
+def workspace(monkeypatch):
+    held = types.SimpleNamespace(catalog=Catalog(), strategies=["cascade", "fixed"])
+    held.catalog.add([Model(provider="sim", wire_name="small"), Model(provider="openai", wire_name="gpt-4.1")])
+    module = types.ModuleType("orchestration_nb.workspace")
+    module.Workspace = types.SimpleNamespace(current=lambda: held)
+    monkeypatch.setitem(sys.modules, "orchestration_nb.workspace", module)
+
+
+@pytest.mark.parametrize(
+    ("written", "offered"),
+    [
+        ("%%orchestrate triage --ov", ["--over"]),
+        ("%%orchestrate triage --b", ["--budget", "--background"]),
+        ("%%orchestrate triage --over ", ["tickets"]),
+        ("%%orchestrate triage --over=ti", ["tickets"]),
+        ("%%orchestrate triage --model f", ["fast"]),
+        ("%%orchestrate triage --model openai/", ["openai/gpt-4.1"]),
+        ("%%orchestrate triage --strategy ca", ["cascade"]),
+        ("%%orchestrate triage --on-error ", ["keep", "stop"]),
+        ("%orchestrate la", ["last"]),
+        ("rows = %orchestrate sq", ["sql"]),
+        ("%orchestrate last e", ["errors"]),
+        ("%orchestrate use fa", ["fast="]),
+        ("%orchestrate use fast=op", ["openai/gpt-4.1"]),
+        ('%%orchestrate triage\nqueue = llm(body, model="str', ["strong"]),
+        ("%%orchestrate triage\nqueue = llm(body, strategy='c", ["cascade"]),
+    ],
+)
+def test_what_can_come_next(shell, tickets, written, offered):
+    assert shell.complete(written) == offered
+
+
+def test_a_flag_is_offered_once(shell, tickets):
+    assert "--fresh" not in shell.complete("%%orchestrate triage --fresh --")
+
+
+def test_nothing_is_offered_elsewhere(shell, tickets):
+    assert "--over" not in shell.complete("x = --")
+    assert "fast" not in shell.complete('print(model="fa')
+
+
+def test_frames_alone_are_offered_for_over(shell, tickets):
+    shell.names["number"] = 3
+    assert shell.complete("%%orchestrate triage --over ") == ["tickets"]
