@@ -121,7 +121,9 @@ def words_of(line: str) -> list[str]:
 def near_miss(word: str, known: Sequence[str], otherwise: str = "") -> str:
     """A hint that names the nearest of ``known``, or ``otherwise``."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]}?" if near else otherwise
+    begun = [name for name in known if name.lstrip("-").startswith(word.lstrip("-"))]
+    best = near or begun
+    return f"Did you mean {best[0]}?" if best else otherwise
 
 
 def read_cell_line(line: str) -> CellArguments:

@@ -24,7 +24,7 @@ _VALUED = frozenset(flag.name for flag in FLAGS if flag.value)
 def matcher_for(session: Session) -> Callable[[CompletionContext], SimpleMatcherResult]:
     """The matcher that IPython asks; it offers nothing outside the magics."""
 
-    @context_matcher(identifier="orchestration_nb")  # type: ignore[no-untyped-call, untyped-decorator]
+    @context_matcher(identifier="orchestration_nb")  # type: ignore[untyped-decorator]
     def orchestrate_matcher(context: CompletionContext) -> SimpleMatcherResult:
         try:
             word, offers = offers_for(session, context)

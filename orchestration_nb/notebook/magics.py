@@ -13,7 +13,7 @@ from orchestration_nb.notebook.subcommands import dispatch
 
 
 @magics_class
-class OrchestrateMagics(Magics):  # type: ignore[misc]
+class OrchestrateMagics(Magics):
     """The magics of one shell."""
 
     def __init__(self, shell: Any) -> None:
@@ -21,8 +21,8 @@ class OrchestrateMagics(Magics):  # type: ignore[misc]
         self.session = Session(shell=shell)
 
     # Braces and dollar signs on the line are SQL or a frame's own, never to be replaced.
-    @no_var_expand  # type: ignore[untyped-decorator]
-    @line_cell_magic  # type: ignore[untyped-decorator]
+    @no_var_expand
+    @line_cell_magic
     def orchestrate(self, line: str, cell: str | None = None) -> Any:
         """Runs the cell below as a flow, or does a subcommand; ``%orchestrate help`` lists all."""
         with one_line_errors():

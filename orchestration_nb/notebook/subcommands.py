@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ def _workspace() -> Workspace:
     return Workspace.current()
 
 
-def _show(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _show(header: tuple[str, ...], rows: Sequence[Sequence[str]]) -> None:
     bundle = {"text/html": markup.page(markup.table(header, rows)), "text/plain": table_text(header, rows, width=80)}
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.notebook.arguments import FLAGS, CellArguments, read_cell_line
 
 
-def test_every_flag_is_read():
+def test_every_flag_is_read() -> None:
     line = (
         "triage --over tickets --strategy cascade --model fast --budget 2.00 --sample 20 --concurrency 8 --into rows"
         " --on-error stop --fresh --background"
@@ -26,16 +28,16 @@ def test_every_flag_is_read():
     )
 
 
-def test_name_alone_takes_the_defaults():
+def test_name_alone_takes_the_defaults() -> None:
     assert read_cell_line("triage") == CellArguments(name="triage")
 
 
-def test_equals_quotes_and_comments():
+def test_equals_quotes_and_comments() -> None:
     cell = read_cell_line("--over='tickets[tickets.n > 3]' triage --budget=0  # cheap")
     assert (cell.name, cell.over, cell.budget) == ("triage", "tickets[tickets.n > 3]", 0.0)
 
 
-def test_every_flag_sets_a_field():
+def test_every_flag_sets_a_field() -> None:
     assert {flag.field for flag in FLAGS} == set(CellArguments.__dataclass_fields__) - {"name"}
 
 
@@ -47,7 +49,7 @@ def test_every_flag_sets_a_field():
         ("2fast", "'2fast' cannot be the name", "letters, digits"),
         ("class", "'class' cannot be the name", "letters, digits"),
         ("triage --ovr tickets", "no flag '--ovr'", "Did you mean --over?"),
-        ("triage -o tickets", "no flag '-o'", "%orchestrate help"),
+        ("triage -o tickets", "no flag '-o'", "Did you mean --over?"),
         ("triage over tickets", "'over' stands where a flag", "Did you mean --over?"),
         ("triage --over", "--over needs a value", "--over DF"),
         ("triage --over --fresh", "--over needs a value", "--over DF"),
@@ -70,7 +72,7 @@ def test_every_flag_sets_a_field():
         ('triage --over "tickets', "quotation mark", "%%orchestrate NAME"),
     ],
 )
-def test_mistakes_are_one_sentence_and_a_hint(line, sentence, hint):
+def test_mistakes_are_one_sentence_and_a_hint(line: Any, sentence: Any, hint: Any) -> None:
     with pytest.raises(UsageError) as caught:
         read_cell_line(line)
     assert sentence in str(caught.value)

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import sys
 import types
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from orchestration_nb.catalog import Catalog, Model
+from tests.notebook.shell import Shell
 
 
 @pytest.fixture(autouse=True)
-def workspace(monkeypatch):
+def workspace(monkeypatch: pytest.MonkeyPatch) -> None:
     held = types.SimpleNamespace(catalog=Catalog(), strategies=["cascade", "fixed"])
     held.catalog.add([Model(provider="sim", wire_name="small"), Model(provider="openai", wire_name="gpt-4.1")])
     module = types.ModuleType("orchestration_nb.workspace")
-    module.Workspace = types.SimpleNamespace(current=lambda: held)
+    module.Workspace = types.SimpleNamespace(current=lambda: held)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "orchestration_nb.workspace", module)
 
 
@@ -37,19 +40,19 @@ def workspace(monkeypatch):
         ("%%orchestrate triage\nqueue = llm(body, strategy='c", ["cascade"]),
     ],
 )
-def test_what_can_come_next(shell, tickets, written, offered):
+def test_what_can_come_next(shell: Shell, tickets: pd.DataFrame, written: Any, offered: Any) -> None:
     assert shell.complete(written) == offered
 
 
-def test_a_flag_is_offered_once(shell, tickets):
+def test_a_flag_is_offered_once(shell: Shell, tickets: pd.DataFrame) -> None:
     assert "--fresh" not in shell.complete("%%orchestrate triage --fresh --")
 
 
-def test_nothing_is_offered_elsewhere(shell, tickets):
+def test_nothing_is_offered_elsewhere(shell: Shell, tickets: pd.DataFrame) -> None:
     assert "--over" not in shell.complete("x = --")
     assert "fast" not in shell.complete('print(model="fa')
 
 
-def test_frames_alone_are_offered_for_over(shell, tickets):
+def test_frames_alone_are_offered_for_over(shell: Shell, tickets: pd.DataFrame) -> None:
     shell.names["number"] = 3
     assert shell.complete("%%orchestrate triage --over ") == ["tickets"]

@@ -1,25 +1,28 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestration_nb.errors import UnknownModelError
+from tests.notebook.shell import Shell
 
 
-def test_a_users_mistake_is_one_red_line_and_a_hint(shell):
+def test_a_users_mistake_is_one_red_line_and_a_hint(shell: Shell) -> None:
     result, out = shell.run("%%orchestrate triage --ovr tickets\na = 1")
     assert out.stdout == "\x1b[31mThere is no flag '--ovr'.\x1b[0m\nDid you mean --over?\n"
     assert "Traceback" not in out.stdout + out.stderr
     assert not result.success
 
 
-def test_the_error_keeps_its_class_and_words(shell):
+def test_the_error_keeps_its_class_and_words(shell: Shell) -> None:
     shell.names["broken"] = UnknownModelError("There is no model 'gtp'.", hint="Did you mean 'gpt'?")
     result, out = shell.run("%%orchestrate triage\na = 1")
     assert isinstance(result.error_in_exec, UnknownModelError)
     assert "There is no model 'gtp'." in out.stdout
 
 
-def test_our_own_bugs_keep_their_traceback(shell):
+def test_our_own_bugs_keep_their_traceback(shell: Shell) -> None:
     shell.names["broken"] = ZeroDivisionError("a bug")
     result, out = shell.run("%%orchestrate triage\na = 1")
     assert isinstance(result.error_in_exec, ZeroDivisionError)
@@ -27,7 +30,7 @@ def test_our_own_bugs_keep_their_traceback(shell):
     assert "from_source" in out.stdout
 
 
-def test_an_error_cannot_steer_the_terminal_or_fill_it(shell):
+def test_an_error_cannot_steer_the_terminal_or_fill_it(shell: Shell) -> None:
     shell.names["broken"] = UnknownModelError("\x1b]0;owned\x07" + "x" * 100_000, hint="\x1b[2J")
     _, out = shell.run("%%orchestrate triage\na = 1")
     assert "\x07" not in out.stdout
@@ -35,7 +38,7 @@ def test_an_error_cannot_steer_the_terminal_or_fill_it(shell):
     assert len(out.stdout) < 2000
 
 
-def test_an_exception_group_in_the_context_does_not_bring_the_traceback_back(shell):
+def test_an_exception_group_in_the_context_does_not_bring_the_traceback_back(shell: Shell) -> None:
     error = UnknownModelError("There is no model 'gtp'.")
     error.__context__ = ExceptionGroup("several", [ValueError("inside")])
     shell.names["broken"] = error
@@ -45,7 +48,7 @@ def test_an_exception_group_in_the_context_does_not_bring_the_traceback_back(she
 
 
 @pytest.mark.parametrize("magic", ["%orchestrate", "%orchestrate help"])
-def test_help_lists_everything(shell, magic):
+def test_help_lists_everything(shell: Shell, magic: Any) -> None:
     from orchestration_nb.notebook.arguments import FLAGS
     from orchestration_nb.notebook.subcommands import SUBCOMMANDS
 

@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+from tests.notebook.shell import Shell
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SLOW = ("pandas", "duckdb", "plotly", "ipywidgets", "nbclient")
 
 
-def test_loading_loads_nothing_slow():
+def test_loading_loads_nothing_slow() -> None:
     program = f"""
 import sys
+sys.path.insert(0, {str(ROOT)!r})
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 from orchestration_nb.notebook import load_ipython_extension
@@ -21,7 +27,7 @@ print([name for name in {SLOW!r} if name in sys.modules])
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_loading_twice_keeps_one_of_each(shell):
+def test_loading_twice_keeps_one_of_each(shell: Shell) -> None:
     from orchestration_nb.notebook import load_ipython_extension
 
     load_ipython_extension(shell.ip)
@@ -29,7 +35,7 @@ def test_loading_twice_keeps_one_of_each(shell):
     assert named.count("orchestration_nb") == 1
 
 
-def test_unloading_takes_the_magics_away(shell):
+def test_unloading_takes_the_magics_away(shell: Shell) -> None:
     from orchestration_nb.notebook import unload_ipython_extension
 
     unload_ipython_extension(shell.ip)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -20,45 +21,45 @@ from orchestration_nb.notebook.figures import FULL_TEXT, latency, plain, shorten
         (math.nan, "$?"),
     ],
 )
-def test_money_keeps_the_digits_that_count(amount, text):
+def test_money_keeps_the_digits_that_count(amount: Any, text: Any) -> None:
     assert usd(amount) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.44, "0.4 s"), (12.4, "12 s"), (125, "2 min 05 s"), (3725, "1 h 02 min"), (math.inf, "?")]
 )
-def test_spans(seconds, text):
+def test_spans(seconds: Any, text: Any) -> None:
     assert span(seconds) == text
 
 
 @pytest.mark.parametrize(("ms", "text"), [(0.41, "0.4 ms"), (812.4, "812 ms"), (1240, "1.24 s"), (math.nan, "–")])
-def test_latencies(ms, text):
+def test_latencies(ms: Any, text: Any) -> None:
     assert latency(ms) == text
 
 
-def test_control_characters_cannot_steer_a_terminal():
+def test_control_characters_cannot_steer_a_terminal() -> None:
     assert plain("a\x1b]0;owned\x07b\x9bc") == "a·]0;owned·b·c"
     assert plain("evil\u202etxt.exe") == "evil·txt.exe"
     assert plain("half \ud800 pair") == "half · pair"
 
 
-def test_words_of_all_languages_stay_as_they_are():
+def test_words_of_all_languages_stay_as_they_are() -> None:
     text = "Grüße, 世界, مرحبا\u200f, 👩\u200d👩\u200d👧\n\tok"
     assert plain(text) == text
 
 
-def test_values_as_text():
+def test_values_as_text() -> None:
     assert text_of("as it is") == "as it is"
     assert text_of(0.1 + 0.2) == "0.3"
     assert text_of(None) == "None"
     assert text_of(["a", {"b": 1}]) == "['a', {'b': 1}]"
 
 
-def test_an_enormous_value_stays_small():
+def test_an_enormous_value_stays_small() -> None:
     assert len(text_of({"key": "x" * 10_000_000, "list": list(range(100_000))})) < 3 * FULL_TEXT
 
 
-def test_a_value_whose_repr_fails_is_still_shown():
+def test_a_value_whose_repr_fails_is_still_shown() -> None:
     class Broken:
         def __repr__(self) -> str:
             raise ValueError
@@ -66,7 +67,7 @@ def test_a_value_whose_repr_fails_is_still_shown():
     assert "Broken" in text_of(Broken())
 
 
-def test_shortened_is_one_line():
+def test_shortened_is_one_line() -> None:
     assert shortened("one\ntwo   three", 40) == "one two three"
     assert shortened("x" * 50, 10) == "x" * 9 + "…"
     assert shortened(" " * 500 + "end", 10).endswith("…")
