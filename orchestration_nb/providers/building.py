@@ -1,0 +1,121 @@
+"""All providers, from what ``orchestrate.toml`` and the environment say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from orchestration_nb.calls import RawReply, Request, Timeouts
+from orchestration_nb.catalog import Model
+from orchestration_nb.config import ProviderSettings, Settings
+from orchestration_nb.errors import ConfigError, NotAuthorisedError
+from orchestration_nb.providers.formats import Format
+from orchestration_nb.providers.hosted import HostedProvider
+from orchestration_nb.providers.keys import OFFICIAL, allowed_key
+from orchestration_nb.providers.openai_chat import OpenAIChat
+from orchestration_nb.providers.provider import Availability, Provider
+from orchestration_nb.providers.tls import proxy_for
+from orchestration_nb.providers.wire import BaseUrl, Headers, Wire
+
+_AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com", ".azure-api.net")
+_OURS = {
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "accept-encoding",
+    "authorization",
+    "proxy-authorization",
+    "api-key",
+    "x-api-key",
+    "x-goog-api-key",
+}
+"""Headers that the toolkit sets itself."""
+
+
+def build(settings: Settings, environ: Mapping[str, str], *, trusted: bool) -> dict[str, Provider]:
+    """All providers by name: the built-in ones and those of ``orchestrate.toml``.
+
+    A provider that may not be asked (see :mod:`~orchestration_nb.providers.keys`) is there all the same: it says why in
+    its availability and refuses each call with that sentence, and does not stand in the way of the others.
+
+    Args:
+        settings: What ``orchestrate.toml`` says.
+        environ: Where keys and proxies are looked up, keys at each call.
+        trusted: Whether the user trusts the file as it stands.
+    """
+    providers: dict[str, Provider] = {}
+    for name in {"openai": 0, "openrouter": 0, **settings.providers}:
+        own = settings.providers.get(name, ProviderSettings())
+        try:
+            providers[name] = hosted(name, own, environ, trusted=trusted)
+        except ConfigError as error:
+            providers[name] = RefusedProvider(name, error)
+    return providers
+
+
+def hosted(name: str, own: ProviderSettings, environ: Mapping[str, str], *, trusted: bool) -> HostedProvider:
+    """The provider of one host.
+
+    Raises:
+        ConfigError: If its settings are not enough, or ask for what is not allowed.
+    """
+    official = OFFICIAL.get(name)
+    address = own.base_url or (official.base_url if official else None)
+    kind = own.kind or (official.kind if official else None)
+    if address is None or kind is None:
+        missing = "base_url" if address is None else "kind"
+        raise ConfigError(f"[providers.{name}] has no {missing}.", hint='kind is "openai", "anthropic" or "gemini".')
+    base_url = BaseUrl.parse(address)
+    key = allowed_key(name, own, base_url, environ, trusted=trusted)
+    proxy = proxy_for("https" if base_url.tls else "http", base_url.host, environ)
+    wire = Wire(base_url, who=name, headers=_headers(name, own.headers), proxy=proxy)
+    return HostedProvider(name=name, format=_format(kind, base_url), wire=wire, key=key, stream=own.stream)
+
+
+def _format(kind: str, base_url: BaseUrl) -> Format:
+    make: Mapping[str, Callable[[BaseUrl], Format]] = {"openai": _openai}
+    return make[kind](base_url)
+
+
+def _openai(base_url: BaseUrl) -> OpenAIChat:
+    azure = base_url.host.endswith(_AZURE)
+    newer = azure or base_url.host == "api.openai.com"
+    return OpenAIChat(key_header="api-key" if azure else "authorization", newer_limit=newer)
+
+
+def _headers(name: str, headers: Mapping[str, str]) -> Headers:
+    for header, value in headers.items():
+        token = header.replace("-", "").replace("_", "")
+        if header.lower() in _OURS:
+            raise ConfigError(f"[providers.{name}] sets the header {header}, which the toolkit sets itself.")
+        if not (token.isascii() and token.isalnum() and value.isascii() and value.isprintable()):
+            raise ConfigError(f"[providers.{name}] sets the header {header!r}, which HTTP cannot carry.")
+    return [(header.encode("ascii"), value.strip().encode("ascii")) for header, value in headers.items()]
+
+
+class RefusedProvider:
+    """Stands for a provider that may not be asked."""
+
+    def __init__(self, name: str, reason: ConfigError) -> None:
+        self.name = name
+        self._reason = reason
+
+    async def send(self, model: Model, request: Request, *, timeouts: Timeouts) -> RawReply:  # noqa: ARG002
+        """Refuses, before anything is sent.
+
+        Raises:
+            NotAuthorisedError: Always.
+        """
+        raise NotAuthorisedError(str(self._reason), hint=self._reason.hint)
+
+    def availability(self) -> Availability:
+        """Not usable, with the reason and the way out."""
+        return Availability(usable=False, why=f"{self._reason} {self._reason.hint}".strip(), where="")
+
+    def models(self) -> Sequence[Model]:
+        """None."""
+        return ()
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,101 @@
+"""Reading what a provider answered without trusting it: any value may be missing or of another type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from orchestration_nb.calls import RawReply
+from orchestration_nb.catalog import Model
+from orchestration_nb.errors import CallError, ContentRefusedError, MalformedReplyError
+from orchestration_nb.providers.failures import Complaint, failure_within, quote
+
+
+def parse(model: Model, body: bytes) -> Mapping[str, Any]:
+    """The JSON object of a reply.
+
+    Raises:
+        MalformedReplyError: If it is none.
+    """
+    if not body.strip():
+        raise MalformedReplyError(f"The reply of {model.name} is empty.", billing="yes")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        said = quote(body[:2048].decode("utf-8", "replace"))
+        raise MalformedReplyError(f"The reply of {model.name} is not JSON: {said}", billing="yes") from None
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and value and isinstance(value[0], dict) and "error" in value[0]:
+        return value[0]
+    raise MalformedReplyError(f"The reply of {model.name} is no JSON object.", billing="yes")
+
+
+def table(value: Any) -> Mapping[str, Any]:
+    """``value`` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def rows(value: Any) -> Sequence[Any]:
+    """``value`` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else ()
+
+
+def first(value: Any) -> Mapping[str, Any]:
+    """The first object of a list, or an empty one."""
+    return table(value[0]) if isinstance(value, list) and value else {}
+
+
+def words(value: Any) -> str | None:
+    """``value`` if it is text, else ``None``."""
+    return value if isinstance(value, str) else None
+
+
+def count(value: Any) -> int:
+    """``value`` if it is a number of tokens, else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def arguments_of(model: Model, value: Any) -> Mapping[str, Any]:
+    """The arguments of a tool call, which come as an object or as JSON text.
+
+    Raises:
+        MalformedReplyError: If they are neither.
+    """
+    if isinstance(value, str) and value.strip():
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise MalformedReplyError(
+                f"{model.name} wrote arguments of a tool call that are not JSON: {quote(value)}", billing="yes"
+            ) from None
+    if not value:
+        return {}
+    if not isinstance(value, dict):
+        raise MalformedReplyError(f"{model.name} wrote a tool call without named arguments.", billing="yes")
+    return value
+
+
+def broken(model: Model, answer: Mapping[str, Any], complaint: Complaint, what: str) -> CallError:
+    """The error for a body or event that came with status 200 and is no reply."""
+    if complaint.message or complaint.codes:
+        return failure_within(complaint, model=model.name)
+    said = quote(orjson.dumps(answer)[:2048].decode("utf-8", "replace"))
+    return MalformedReplyError(f"The reply of {model.name} {what}: {said}", billing="yes")
+
+
+def unless_refused(model: Model, reply: RawReply, refusal: str | None = None) -> RawReply:
+    """The reply, unless it is a refusal and nothing else.
+
+    Raises:
+        ContentRefusedError: If it is.
+    """
+    if reply.text or reply.tool_calls:
+        return reply
+    if refusal:
+        raise ContentRefusedError(f"{model.name} refused: {quote(refusal)}", billing="yes")
+    if reply.finish_reason == "content_filter":
+        raise ContentRefusedError(f"{model.name} wrote nothing: its content filter stopped it.", billing="yes")
+    return reply

@@ -1,0 +1,246 @@
+"""HTTP to one host: a JSON body out, and a JSON body or a stream of bytes back.
+
+One :class:`Wire` per provider, for the life of the process, used from the engine's loop alone. It follows no redirect,
+keeps no cookie and reads no credentials from the environment. It speaks HTTP/1.1 through httpcore's public
+``AsyncHTTP11Connection`` (what httpx itself sends with) over :mod:`~orchestration_nb.providers.lanes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpcore
+
+from orchestration_nb.calls import Timeouts
+from orchestration_nb.errors import (
+    BadRequestError,
+    CallError,
+    ConfigError,
+    ConnectionLostError,
+    MalformedReplyError,
+    Phase,
+    TruncatedReplyError,
+)
+from orchestration_nb.providers.lanes import Lane, Lanes
+from orchestration_nb.providers.patience import Patience
+from orchestration_nb.providers.sockets import Address, Proxy, connect
+from orchestration_nb.providers.tls import tls_context
+
+MOST_REPLY_BYTES = 64 << 20
+"""A longer reply is broken off: no model writes that much."""
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back: status, headers, and the whole body."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    def header(self, *names: str) -> str | None:
+        """The first of these headers (written in lower case) that is there."""
+        return find_header(self.headers, *names)
+
+
+def find_header(headers: Headers, *names: str) -> str | None:
+    """The first of these headers (written in lower case) that is there."""
+    held = {name.lower(): value for name, value in headers}
+    return next((held[name].decode("latin-1") for name in map(str.encode, names) if name in held), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseUrl:
+    """A ``base_url``, taken apart."""
+
+    tls: bool
+    host: str
+    port: int
+    path: str
+    query: str
+
+    @classmethod
+    def parse(cls, text: str) -> BaseUrl:
+        """Takes ``http(s)://host[:port][/path][?query]`` apart.
+
+        Raises:
+            ConfigError: If it is something else, or holds a user name or password.
+        """
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+            host = (parts.hostname or "").encode("idna").decode("ascii")
+            plain = text.isascii() and text.isprintable() and " " not in text
+        except (ValueError, UnicodeError):
+            host, port, plain = "", None, False
+        if not plain or not host or parts.scheme not in {"http", "https"}:
+            raise ConfigError(f"base_url {text!r} is not of the form http(s)://host[:port][/path].")
+        if parts.username or parts.password:
+            raise ConfigError(f"base_url of {host} holds a password.", hint="Name a variable with key_env instead.")
+        tls = parts.scheme == "https"
+        return cls(
+            tls=tls, host=host, port=port or (443 if tls else 80), path=parts.path.rstrip("/"), query=parts.query
+        )
+
+    def target(self, path: str) -> str:
+        """Path and query of a request; ``path`` may bring a query of its own."""
+        query = f"{'&' if '?' in path else '?'}{self.query}" if self.query else ""
+        return f"{self.path}{path}{query}"
+
+
+class Wire:
+    """The connections to one ``base_url``.
+
+    Args:
+        base_url: The host, and a path and query that go with every request (Azure's ``api-version``).
+        who: What to call the host in a sentence.
+        headers: Headers of every request, none of them secret.
+        proxy: A proxy to go through.
+    """
+
+    def __init__(self, base_url: BaseUrl, *, who: str, headers: Headers = (), proxy: Proxy | None = None) -> None:
+        self.who = who
+        self.base_url = base_url
+        tls = tls_context() if base_url.tls else None
+        self.address = Address(host=base_url.host, port=base_url.port, tls=tls, proxy=proxy)
+        self._origin = self.address.origin
+        self._headers = [
+            (b"host", self.address.label.encode("ascii")),
+            (b"accept-encoding", b"identity"),
+            (b"user-agent", b"orchestration_nb"),
+            *headers,
+        ]
+        self._before_target = ""
+        if proxy and tls is None:
+            self._before_target = f"http://{self.address.label}"
+            if proxy.authorization:
+                self._headers.append((b"proxy-authorization", proxy.authorization.encode("ascii")))
+        self._lanes = Lanes(self._origin, lambda: connect(self.address))
+
+    async def post(self, path: str, body: bytes, headers: Headers, timeouts: Timeouts) -> Answer:
+        """Sends a JSON body and reads the whole answer, whatever its status.
+
+        Raises:
+            CallError: Where no whole answer came.
+        """
+        async with Patience(self.who, timeouts) as patience:
+            return await self._whole(self._request(b"POST", path, headers, body), patience)
+
+    async def get(self, path: str, headers: Headers, timeouts: Timeouts) -> Answer:
+        """Asks for something that costs nothing, such as a list of models.
+
+        Raises:
+            CallError: Where no whole answer came.
+        """
+        async with Patience(self.who, timeouts) as patience:
+            return await self._whole(self._request(b"GET", path, headers, b""), patience)
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: bytes, headers: Headers, patience: Patience) -> AsyncIterator[Stream]:
+        """Sends a JSON body and hands over the answer as soon as its headers are there.
+
+        Args:
+            path: Path below ``base_url``.
+            body: JSON.
+            headers: Further headers.
+            patience: The caller's clock of this call, running.
+
+        Raises:
+            CallError: Where no whole answer came.
+        """
+        lane, response = await self._begin(self._request(b"POST", path, headers, body), patience, "first token")
+        try:
+            yield Stream(self, response)
+        finally:
+            # Unless all was read, the lane is in the middle of an exchange, and give_back closes it.
+            self._lanes.give_back(lane)
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        self._lanes.close()
+
+    def _request(self, method: bytes, path: str, headers: Headers, body: bytes) -> httpcore.Request:
+        target = (self._before_target + self.base_url.target(path)).encode("ascii")
+        origin = self._origin
+        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target)
+        whole = [*self._headers, *headers]
+        if method == b"POST":
+            whole += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        return httpcore.Request(method, url, headers=whole, content=body)
+
+    async def _whole(self, request: httpcore.Request, patience: Patience) -> Answer:
+        lane, response = await self._begin(request, patience, "total")
+        try:
+            body = await Stream(self, response).read()
+        finally:
+            self._lanes.give_back(lane)
+        return Answer(status=response.status, headers=response.headers, body=body)
+
+    async def _begin(
+        self, request: httpcore.Request, patience: Patience, phase: Phase
+    ) -> tuple[Lane, httpcore.Response]:
+        lane = await self._lanes.take_idle()
+        if lane is None:
+            patience.wait_for("connect")
+            lane = await self._lanes.open()
+        if patience.phase != phase:
+            patience.wait_for(phase)
+        try:
+            return lane, await lane.connection.handle_async_request(request)
+        except BaseException as error:
+            lane.stream.close()
+            if isinstance(error, httpcore.NetworkError | httpcore.ProtocolError):
+                raise self._unanswered(error) from None
+            raise
+
+    def _unanswered(self, error: httpcore.NetworkError | httpcore.ProtocolError) -> CallError:
+        if isinstance(error, httpcore.LocalProtocolError):
+            return BadRequestError(f"The request to {self.who} cannot be written as HTTP: {error}.")
+        if isinstance(error, httpcore.RemoteProtocolError) and "disconnected" not in str(error):
+            return MalformedReplyError(f"{self.who} does not answer in HTTP: {error}.", billing="unknown")
+        return ConnectionLostError(f"{self.who} closed the connection without an answer.", billing="unknown")
+
+
+class Stream:
+    """An answer whose body is still coming."""
+
+    __slots__ = ("_response", "_wire", "headers", "status")
+
+    def __init__(self, wire: Wire, response: httpcore.Response) -> None:
+        self._wire = wire
+        self._response = response
+        self.status = response.status
+        self.headers: Headers = response.headers
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body, piece by piece.
+
+        Raises:
+            TruncatedReplyError: If it breaks off.
+            MalformedReplyError: If it has no end.
+        """
+        size = 0
+        try:
+            async for chunk in self._response.aiter_stream():
+                size += len(chunk)
+                if size > MOST_REPLY_BYTES:
+                    break
+                yield chunk
+        except (httpcore.NetworkError, httpcore.ProtocolError):
+            if self.status < 300:
+                message = f"The reply of {self._wire.who} broke off after {size} bytes."
+                raise TruncatedReplyError(message, billing="yes", http_status=self.status) from None
+        finally:
+            await self._response.aclose()
+        if size > MOST_REPLY_BYTES:
+            limit = f"{MOST_REPLY_BYTES >> 20} MiB"
+            raise MalformedReplyError(f"The reply of {self._wire.who} is longer than {limit}.", billing="yes")
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        return b"".join([chunk async for chunk in self.chunks()])
