@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestration_nb.calls import RawReply, Request, Timeouts
 from orchestration_nb.catalog import Model
 from orchestration_nb.config import ProviderSettings, Settings
 from orchestration_nb.errors import ConfigError, NotAuthorisedError
+from orchestration_nb.providers.anthropic_messages import VERSION, AnthropicMessages
 from orchestration_nb.providers.formats import Format
+from orchestration_nb.providers.gemini_content import GeminiContent
 from orchestration_nb.providers.hosted import HostedProvider
 from orchestration_nb.providers.keys import OFFICIAL, allowed_key
 from orchestration_nb.providers.openai_chat import OpenAIChat
@@ -45,7 +47,7 @@ def build(settings: Settings, environ: Mapping[str, str], *, trusted: bool) -> d
         trusted: Whether the user trusts the file as it stands.
     """
     providers: dict[str, Provider] = {}
-    for name in {"openai": 0, "openrouter": 0, **settings.providers}:
+    for name in {**OFFICIAL, **settings.providers}:
         own = settings.providers.get(name, ProviderSettings())
         try:
             providers[name] = hosted(name, own, environ, trusted=trusted)
@@ -69,16 +71,18 @@ def hosted(name: str, own: ProviderSettings, environ: Mapping[str, str], *, trus
     base_url = BaseUrl.parse(address)
     key = allowed_key(name, own, base_url, environ, trusted=trusted)
     proxy = proxy_for("https" if base_url.tls else "http", base_url.host, environ)
-    wire = Wire(base_url, who=name, headers=_headers(name, own.headers), proxy=proxy)
+    headers = _headers(name, own.headers)
+    if kind == "anthropic":
+        headers = [*headers, (b"anthropic-version", VERSION.encode("ascii"))]
+    wire = Wire(base_url, who=name, headers=headers, proxy=proxy)
     return HostedProvider(name=name, format=_format(kind, base_url), wire=wire, key=key, stream=own.stream)
 
 
 def _format(kind: str, base_url: BaseUrl) -> Format:
-    make: Mapping[str, Callable[[BaseUrl], Format]] = {"openai": _openai}
-    return make[kind](base_url)
-
-
-def _openai(base_url: BaseUrl) -> OpenAIChat:
+    if kind == "anthropic":
+        return AnthropicMessages()
+    if kind == "gemini":
+        return GeminiContent()
     azure = base_url.host.endswith(_AZURE)
     newer = azure or base_url.host == "api.openai.com"
     return OpenAIChat(key_header="api-key" if azure else "authorization", newer_limit=newer)
