@@ -1,0 +1,126 @@
+"""Types as analysts write them -> values checked by pydantic in its lax mode, NaN and infinity refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic_core import ErrorDetails
+
+from orchestration_nb.errors import UsageError
+
+_ANY_CLASS: Final = ConfigDict(arbitrary_types_allowed=True)
+_MOST_COMPLAINTS: Final = 5
+_MOST_CHARACTERS: Final = 80
+
+
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """What checks values against a type; the same one for the same type.
+
+    Raises:
+        UsageError: It is no type.
+    """
+    try:
+        return _kept(annotation)
+    except TypeError:  # cannot be hashed, such as Annotated[int, {...}]
+        return _made(annotation)
+
+
+def _made(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        try:
+            return TypeAdapter(annotation, config=_ANY_CLASS)
+        except PydanticUserError as error:
+            if error.code != "type-adapter-config-unused":  # it has a configuration of its own
+                raise
+            return TypeAdapter(annotation)
+    except PydanticUserError as error:
+        if error.code == "typed-dict-version":
+            raise UsageError(
+                f"{type_name(annotation)} is made with the TypedDict of typing, which cannot be checked here.",
+                hint="Use the TypedDict that is at hand in the cell, or that of typing_extensions.",
+            ) from None
+        raise _no_type(annotation) from None
+    except (PydanticUndefinedAnnotation, TypeError):
+        raise _no_type(annotation) from None
+
+
+_kept = lru_cache(maxsize=256)(_made)
+
+
+def _no_type(annotation: Any) -> UsageError:
+    return UsageError(
+        f"{type_name(annotation)} is no type that values can be checked against.",
+        hint='For example Literal["a", "b"], bool, int, float, list[str], a dataclass or a pydantic model.',
+    )
+
+
+def type_name(annotation: Any) -> str:
+    """A type as it would be written."""
+    name = annotation.__name__ if isinstance(annotation, type) else repr(annotation).replace("typing.", "")
+    return shortened(name)
+
+
+def shortened(text: str) -> str:
+    """``text``, cut where it is too long for a sentence."""
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+
+
+def checked(annotation: TypeAdapter[Any], value: Any) -> Any:
+    """``value`` as the type says it.
+
+    Raises:
+        ValueError: It does not fit; the text says where and why. (A ``ValidationError`` of pydantic never comes out.)
+    """
+    try:
+        fitting = annotation.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(_complaints(error)) from None
+    _refuse_unbounded(fitting)
+    return fitting
+
+
+def _complaints(error: ValidationError) -> str:
+    details = error.errors(include_url=False, include_context=False)
+    said = [_complaint(detail) for detail in details[:_MOST_COMPLAINTS]]
+    more = len(details) - len(said)
+    return "; ".join(said) + (f"; and {more} more" if more else "")
+
+
+def _complaint(detail: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in detail["loc"])
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    got = "" if detail["type"] == "missing" else f", got {shortened(repr(detail['input']))}"
+    return f"{where}: {message}{got}" if where else f"{message}{got}"
+
+
+def _refuse_unbounded(value: Any) -> None:
+    stack = [value]
+    seen: set[int] = set()
+    while stack:
+        each = stack.pop()
+        if isinstance(each, float):
+            if not math.isfinite(each):
+                raise ValueError(f"{each!r} is no finite number")
+        elif id(each) not in seen:
+            seen.add(id(each))
+            stack.extend(_parts(each))
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, str | bytes | int):
+        return ()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, BaseModel):
+        return vars(value).values()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    return ()
