@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from orchestration_nb.calls import RawReply, Request, Timeouts
 from orchestration_nb.catalog import Model
@@ -13,8 +14,11 @@ from orchestration_nb.providers.formats import Format
 from orchestration_nb.providers.gemini_content import GeminiContent
 from orchestration_nb.providers.hosted import HostedProvider
 from orchestration_nb.providers.keys import OFFICIAL, allowed_key
+from orchestration_nb.providers.known import known_models
+from orchestration_nb.providers.local import LOCAL_SERVERS, LocalProvider
 from orchestration_nb.providers.openai_chat import OpenAIChat
 from orchestration_nb.providers.provider import Availability, Provider
+from orchestration_nb.providers.replay import ReplayProvider
 from orchestration_nb.providers.tls import proxy_for
 from orchestration_nb.providers.wire import BaseUrl, Headers, Wire
 
@@ -33,10 +37,14 @@ _OURS = {
     "x-goog-api-key",
 }
 """Headers that the toolkit sets itself."""
+_TAKEN = {"sim", "replay"}
+_LOCAL_KINDS = {server.name: "openai" for server in LOCAL_SERVERS}
 
 
-def build(settings: Settings, environ: Mapping[str, str], *, trusted: bool) -> dict[str, Provider]:
-    """All providers by name: the built-in ones and those of ``orchestrate.toml``.
+def build(
+    settings: Settings, environ: Mapping[str, str], *, trusted: bool, folder: Path | None = None
+) -> dict[str, Provider]:
+    """All providers by name: the built-in ones, those of ``orchestrate.toml``, local servers, ``replay`` and ``sim``.
 
     A provider that may not be asked (see :mod:`~orchestration_nb.providers.keys`) is there all the same: it says why in
     its availability and refuses each call with that sentence, and does not stand in the way of the others.
@@ -45,18 +53,40 @@ def build(settings: Settings, environ: Mapping[str, str], *, trusted: bool) -> d
         settings: What ``orchestrate.toml`` says.
         environ: Where keys and proxies are looked up, keys at each call.
         trusted: Whether the user trusts the file as it stands.
+        folder: The workspace, from which a relative folder of recorded replies is found.
+
+    Raises:
+        ConfigError: If the file gives a name that is taken to a provider.
     """
-    providers: dict[str, Provider] = {}
+    taken = _TAKEN & settings.providers.keys()
+    if taken:
+        raise ConfigError(f"[providers.{min(taken)}]: this name is taken by the toolkit.", hint="Choose another name.")
+    providers: dict[str, Provider] = {server.name: LocalProvider(server) for server in LOCAL_SERVERS}
     for name in {**OFFICIAL, **settings.providers}:
         own = settings.providers.get(name, ProviderSettings())
         try:
-            providers[name] = hosted(name, own, environ, trusted=trusted)
+            providers[name] = hosted(name, own, environ, trusted=trusted, models=_listed(name, settings))
         except ConfigError as error:
             providers[name] = RefusedProvider(name, error)
+    if settings.replay.folder:
+        providers["replay"] = ReplayProvider((folder or Path()) / Path(settings.replay.folder).expanduser())
     return providers
 
 
-def hosted(name: str, own: ProviderSettings, environ: Mapping[str, str], *, trusted: bool) -> HostedProvider:
+def _listed(name: str, settings: Settings) -> tuple[Model, ...]:
+    """The models of one provider that the file has something to say about."""
+    names = (full.partition("/") for full in settings.models)
+    return tuple(Model(provider=name, wire_name=wire_name) for provider, _, wire_name in names if provider == name)
+
+
+def hosted(
+    name: str,
+    own: ProviderSettings,
+    environ: Mapping[str, str],
+    *,
+    trusted: bool,
+    models: Sequence[Model] = (),
+) -> HostedProvider:
     """The provider of one host.
 
     Raises:
@@ -64,7 +94,8 @@ def hosted(name: str, own: ProviderSettings, environ: Mapping[str, str], *, trus
     """
     official = OFFICIAL.get(name)
     address = own.base_url or (official.base_url if official else None)
-    kind = own.kind or (official.kind if official else None)
+    usual = official.kind if official else _LOCAL_KINDS.get(name)
+    kind = own.kind or usual
     if address is None or kind is None:
         missing = "base_url" if address is None else "kind"
         raise ConfigError(f"[providers.{name}] has no {missing}.", hint='kind is "openai", "anthropic" or "gemini".')
@@ -75,7 +106,10 @@ def hosted(name: str, own: ProviderSettings, environ: Mapping[str, str], *, trus
     if kind == "anthropic":
         headers = [*headers, (b"anthropic-version", VERSION.encode("ascii"))]
     wire = Wire(base_url, who=name, headers=headers, proxy=proxy)
-    return HostedProvider(name=name, format=_format(kind, base_url), wire=wire, key=key, stream=own.stream)
+    if official and base_url == BaseUrl.parse(official.base_url):
+        models = (*known_models(name), *models)
+    format_ = _format(kind, base_url)
+    return HostedProvider(name=name, format=format_, wire=wire, key=key, models=models, stream=own.stream)
 
 
 def _format(kind: str, base_url: BaseUrl) -> Format:
