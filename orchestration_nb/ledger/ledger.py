@@ -1,0 +1,154 @@
+"""The ledger of a workspace, as everybody outside this room sees it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestration_nb.clock import Clock, SystemClock
+from orchestration_nb.errors import LedgerDamagedError, WorkspaceError
+from orchestration_nb.ledger import database
+from orchestration_nb.ledger.merge import MergeReport, merge_into
+from orchestration_nb.ledger.query import Parameters, answer, columns_by_table
+from orchestration_nb.ledger.runs import RunDetails, details, newest
+from orchestration_nb.ledger.segments import Segment, open_segments
+from orchestration_nb.state import locked, private_folder
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+class Ledger:
+    """Everything that happened in a workspace.
+
+    Nothing is held open between two calls, so that any number of notebooks, headless runs and dashboards can use one
+    ledger. May be used from any thread.
+
+    Args:
+        workspace: The folder whose ``.orchestrate/`` holds the ledger.
+        wait_s: The most seconds to wait for another process.
+        clock: Tells when a merge happened.
+    """
+
+    def __init__(self, workspace: Path, *, wait_s: float = 30.0, clock: Clock | None = None) -> None:
+        self._workspace = workspace
+        self._wait_s = wait_s
+        self._clock = clock or SystemClock()
+        self._merged: list[Segment] | None = None  # what the journal looked like when all of it was merged
+
+    def merge(self) -> MergeReport:
+        """Takes in what the journals have to say; a ledger that is damaged is kept aside and made anew from them.
+
+        Raises:
+            LedgerNewerError: If a newer version wrote the ledger; it is left as it is.
+            WorkspaceError: If the ledger stays locked, or cannot be written.
+        """
+        folder = self._folder()
+        segments = open_segments(folder / "journal")
+        if segments == self._merged and (folder / database.FILE_NAME).exists():
+            return MergeReport()
+        with locked(folder / "ledger.lock", alone=True, limit_s=self._wait_s):
+            report = self._merge_alone(folder)
+        self._merged = [segment for segment in segments if segment.held]
+        if report.rebuilt_from:
+            _log.warning("The ledger was damaged: it is kept as %s, and made anew.", report.rebuilt_from)
+        if report.bad_lines:
+            _log.warning("%d journal lines cannot be used: `select * from bad_lines` shows them.", report.bad_lines)
+        return report
+
+    def sql(self, text: str, params: Parameters = ()) -> pd.DataFrame:
+        """Answers a question in SQL, after merging. It can neither write nor read a file, nor change a setting.
+
+        Args:
+            text: One statement: ``select``, ``with``, ``from``, ``pivot``, ``describe``, ``show`` or ``explain``.
+            params: Values for ``?`` or, as a mapping, for ``$name``; never pasted into the text.
+
+        Returns:
+            The rows; times are naive UTC. A query is held in memory as a whole: it cannot spill to disk.
+
+        Raises:
+            QueryError: If the text is refused or not understood.
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: answer(connection, text, params))
+
+    def runs(self, limit: int = 20) -> pd.DataFrame:
+        """The newest runs, newest first; a run whose process died without a word is ``failed``, and says so.
+
+        Returns:
+            ``run_id, flow, status, started_at, seconds, items, items_ok, items_failed, calls, cost_usd, billed_usd,
+            simulated, strategy, model, tags, error``. Until a run ends its costs are those of its calls so far.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: newest(connection, limit))
+
+    def run(self, name: str) -> RunDetails:
+        """What is known of one run.
+
+        Args:
+            name: The run's id, the beginning or the end of it, or ``last``.
+
+        Raises:
+            UsageError: If no run is meant, or more than one.
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: details(connection, name))
+
+    def tables(self) -> dict[str, list[str]]:
+        """The tables and views that SQL can ask, each with its columns."""
+        return self._read(columns_by_table)
+
+    def _merge_alone(self, folder: Path) -> MergeReport:
+        path = folder / database.FILE_NAME
+        now = self._clock.now()
+        try:
+            return merge_into(path, now=now, limit_s=self._wait_s)
+        except LedgerDamagedError:
+            aside = database.set_aside(path, now)
+            return replace(merge_into(path, now=now, limit_s=self._wait_s), rebuilt_from=aside)
+
+    def _read(self, ask: Callable[[duckdb.DuckDBPyConnection], _Answer], *, files: bool = False) -> _Answer:
+        """Merges, and asks; a ledger that shows its damage only when it is read is made anew, once."""
+        self.merge()
+        path = self._folder() / database.FILE_NAME
+        damaged = _identity(path)
+        try:
+            return self._ask(ask, path, files=files)
+        except LedgerDamagedError:
+            with locked(path.with_name("ledger.lock"), alone=True, limit_s=self._wait_s):
+                if _identity(path) == damaged:  # else another process has made it anew
+                    database.set_aside(path, self._clock.now())
+            self._merged = None
+            self.merge()
+            return self._ask(ask, path, files=files)
+
+    def _ask(self, ask: Callable[[duckdb.DuckDBPyConnection], _Answer], path: Path, *, files: bool) -> _Answer:
+        with (
+            locked(path.with_name("ledger.lock"), alone=False, limit_s=self._wait_s),
+            database.reading(path, limit_s=self._wait_s, files=files) as connection,
+        ):
+            return ask(connection)
+
+    def _folder(self) -> Path:
+        try:
+            folder = private_folder(self._workspace)
+            (folder / "journal").mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise WorkspaceError(
+                f"The workspace {self._workspace} cannot be written: {error.strerror or error}.",
+                hint="Give write access, or work in a folder of your own.",
+            ) from error
+        return folder
+
+
+def _identity(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None

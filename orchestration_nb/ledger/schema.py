@@ -1,0 +1,172 @@
+"""The tables of the ledger, and which rows each kind of event becomes.
+
+To add a table or a column, append a script to ``MIGRATIONS`` (never change one that was released) and, where an event
+fills it, an entry or a statement to ``LOADS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FIRST = """
+create table runs (
+    run_id varchar not null, flow varchar, status varchar not null, started_at timestamp, finished_at timestamp,
+    error varchar, items bigint, items_ok bigint, items_failed bigint, cost_usd double, billed_usd double,
+    budget_usd double, strategy varchar, model varchar, concurrency bigint, seed bigint, sample bigint,
+    tags map(varchar, varchar),
+    steps struct(name varchar, kind varchar, line bigint, needs varchar[], once boolean)[],
+    source varchar, pid bigint, package_version varchar, segment varchar);
+create table items (
+    run_id varchar not null, item bigint not null, status varchar, error_type varchar, error varchar,
+    cost_usd double, billed_usd double, latency_ms double, finished_at timestamp);
+create table steps (
+    run_id varchar not null, item bigint not null, step varchar, status varchar, latency_ms double, cost_usd double,
+    error_type varchar, error varchar, finished_at timestamp);
+create table requests (
+    request_id varchar not null, run_id varchar not null, flow varchar, step varchar, item bigint, strategy varchar,
+    model varchar, candidates varchar[], propensity double, reason varchar, calls bigint, cost_usd double,
+    billed_usd double, simulated boolean, latency_ms double, status varchar, error_type varchar, error varchar,
+    started_at timestamp);
+create table calls (
+    call_id varchar not null, request_id varchar not null, run_id varchar not null, model varchar, provider varchar,
+    sample bigint, status varchar, error_type varchar, error varchar, input_tokens bigint, cached_tokens bigint,
+    cache_write_tokens bigint, output_tokens bigint, reasoning_tokens bigint, cost_usd double, billed_usd double,
+    bill_unknown boolean, simulated boolean, input_usd_per_mtok double, output_usd_per_mtok double,
+    cached_usd_per_mtok double, cache_write_usd_per_mtok double, latency_ms double, ttft_ms double,
+    finish_reason varchar, provider_request_id varchar, model_version varchar, cache varchar, cache_key varchar,
+    attempts struct(number bigint, status varchar, error_type varchar, error varchar, wait_ms double,
+        latency_ms double, http_status bigint, provider_request_id varchar)[],
+    started_at timestamp);
+create table texts (call_id varchar not null, prompt varchar, reply varchar);
+create table segments (
+    name varchar not null, merged_bytes bigint, lines bigint, bad_lines bigint, closed boolean, merged_at timestamp);
+create table bad_lines (segment varchar, at_byte bigint, why varchar, line varchar, merged_at timestamp);
+create view spend as
+    select cast(started_at as date) as day, model, count(*) as calls, sum(billed_usd) as billed_usd,
+        sum(cost_usd) as cost_usd, sum(billed_usd) filter (bill_unknown) as unknown_usd
+    from calls where not simulated group by all order by all;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+"""One script a version: the first makes version 1 of nothing, the next version 2 of version 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How the lines of one kind become rows."""
+
+    columns: dict[str, str]
+    """Field of the line to its SQL type. Fields that are not named here are left out."""
+    required: tuple[str, ...]
+    """Fields without which a line means nothing."""
+    into: tuple[str, ...]
+    """Statements that take the lines from the table ``staged_<kind>``."""
+
+
+def _columns(text: str) -> dict[str, str]:
+    """``name type; name type`` to a mapping."""
+    pairs = (entry.split(None, 1) for entry in text.split(";") if entry.strip())
+    return {name: kind.strip() for name, kind in pairs}
+
+
+_RUN_STARTED = Load(
+    columns=_columns("""
+        run_id varchar; flow varchar; source varchar;
+        steps struct(name varchar, kind varchar, line bigint, needs varchar[], once boolean)[];
+        strategy varchar; model varchar; budget_usd double; concurrency bigint; seed bigint; sample bigint;
+        items bigint; tags map(varchar, varchar); started_at timestamp; pid bigint; package_version varchar;
+        segment varchar"""),
+    required=("run_id", "started_at"),
+    into=("insert into runs by name select *, 'running' as status from staged_run_started",),
+)
+_ITEM = Load(
+    columns=_columns("""
+        run_id varchar; item bigint; status varchar; error_type varchar; error varchar; cost_usd double;
+        billed_usd double; latency_ms double; finished_at timestamp;
+        steps struct(step varchar, status varchar, latency_ms double, cost_usd double, error_type varchar,
+            error varchar)[]"""),
+    required=("run_id", "item", "status"),
+    into=(
+        "insert into items by name select * exclude (steps) from staged_item",
+        """insert into steps by name
+           select run_id, item, finished_at, unnest(steps, recursive := true)
+           from (select run_id, item, finished_at, steps from staged_item)""",
+    ),
+)
+_CALL = Load(
+    columns=_columns("""
+        call_id varchar; request_id varchar; run_id varchar; model varchar; provider varchar; sample bigint;
+        status varchar; error_type varchar; error varchar; input_tokens bigint; cached_tokens bigint;
+        cache_write_tokens bigint; output_tokens bigint; reasoning_tokens bigint; cost_usd double;
+        billed_usd double; bill_unknown boolean; simulated boolean; input_usd_per_mtok double;
+        output_usd_per_mtok double; cached_usd_per_mtok double; cache_write_usd_per_mtok double; latency_ms double;
+        ttft_ms double; finish_reason varchar; provider_request_id varchar; model_version varchar; cache varchar;
+        cache_key varchar; started_at timestamp; prompt varchar; reply varchar;
+        attempts struct(number bigint, status varchar, error_type varchar, error varchar, wait_ms double,
+            latency_ms double, http_status bigint, provider_request_id varchar)[]"""),
+    required=("call_id", "request_id", "run_id", "status"),
+    into=(
+        "insert into calls by name select * exclude (prompt, reply) from staged_call",
+        "insert into texts by name select call_id, prompt, reply from staged_call",
+    ),
+)
+_REQUEST = Load(
+    columns=_columns("""
+        request_id varchar; run_id varchar; flow varchar; step varchar; item bigint; strategy varchar; model varchar;
+        candidates varchar[]; propensity double; reason varchar; calls bigint; cost_usd double; billed_usd double;
+        simulated boolean; latency_ms double; status varchar; error_type varchar; error varchar;
+        started_at timestamp"""),
+    required=("request_id", "run_id", "status"),
+    into=("insert into requests by name select * from staged_request",),
+)
+_RUN_FINISHED = Load(
+    columns=_columns("""
+        run_id varchar; status varchar; error varchar; items_ok bigint; items_failed bigint; cost_usd double;
+        billed_usd double; finished_at timestamp"""),
+    required=("run_id", "status"),
+    into=(
+        # A finish without a start: that line was lost, and the run is told by what is left.
+        """insert into runs by name select run_id, status from staged_run_finished
+           where run_id not in (select run_id from runs)""",
+        """update runs set status = f.status, error = f.error, items_ok = f.items_ok, items_failed = f.items_failed,
+               cost_usd = f.cost_usd, billed_usd = f.billed_usd, finished_at = f.finished_at
+           from staged_run_finished as f where runs.run_id = f.run_id""",
+    ),
+)
+_BAD = Load(
+    columns=_columns("segment varchar; at_byte bigint; why varchar; line varchar; merged_at timestamp"),
+    required=(),
+    into=("insert into bad_lines by name select * from staged_bad",),
+)
+_SEGMENT = Load(
+    columns=_columns("""
+        name varchar; merged_bytes bigint; lines bigint; bad_lines bigint; closed boolean; merged_at timestamp"""),
+    required=(),
+    into=(
+        "delete from segments where name in (select name from staged_segment)",
+        "insert into segments by name select * from staged_segment",
+        # Nobody writes these files any more: a run that has no end in one never will.
+        """update runs set status = 'failed', error = 'The process ended before the run did.',
+               items_ok = (select count(*) from items where items.run_id = runs.run_id and item >= 0
+                           and items.status in ('ok', 'degraded')),
+               items_failed = (select count(*) from items where items.run_id = runs.run_id and item >= 0
+                               and items.status = 'failed'),
+               cost_usd = (select coalesce(sum(calls.cost_usd), 0) from calls where calls.run_id = runs.run_id),
+               billed_usd = (select coalesce(sum(calls.billed_usd), 0) from calls where calls.run_id = runs.run_id)
+           where status = 'running' and segment in (select name from staged_segment where closed)""",
+    ),
+)
+
+LOADS: dict[str, Load] = {
+    "run_started": _RUN_STARTED,
+    "item": _ITEM,
+    "call": _CALL,
+    "request": _REQUEST,
+    "run_finished": _RUN_FINISHED,
+    "bad": _BAD,
+    "segment": _SEGMENT,
+}
+"""In the order in which they are loaded: a run starts before it ends, and the files are closed last."""
+
+EVENT_KINDS = frozenset(LOADS) - {"bad", "segment"}
+"""The kinds that a journal may hold."""

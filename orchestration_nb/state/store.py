@@ -1,0 +1,150 @@
+"""The file ``.orchestrate/state.sqlite``: opened once a process, kept up to date, and begun anew when damaged."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from orchestration_nb.errors import LedgerNewerError
+from orchestration_nb.state.folder import private_folder
+from orchestration_nb.state.lock import locked
+
+FILE_NAME = "state.sqlite"
+_BUSY_S = 0.2
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    create table cache (key text primary key, reply blob not null, created_us integer not null);
+    create index cache_by_age on cache (created_us);
+    """,
+)
+"""One script a version, the first for a new file. Append to it; never change one that was released."""
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+class StateFile:
+    """One process's connection to the state of a workspace; may be used from any thread, one at a time.
+
+    Opened with the first use. After a fork the child opens its own.
+
+    Args:
+        workspace: The folder whose ``.orchestrate/`` holds the file.
+    """
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self._connection: sqlite3.Connection | None = None
+        self._identity = 0
+        self._turn = threading.RLock()
+        _files.add(self)
+
+    def use(self, work: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        """What ``work`` makes of the connection; a damaged file is set aside, and ``work`` done on a new one.
+
+        Raises:
+            sqlite3.Error: If the file is locked for longer than a fifth of a second, or cannot be written.
+            OSError: If the folder cannot be made or written.
+            WorkspaceError: If a newer version of the package wrote the file, or opening waits too long.
+        """
+        with self._turn:
+            try:
+                return work(self._connection or self._open())
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._replace_damaged()
+                return work(self._open())
+
+    def write(self, work: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        """As :meth:`use`, in one transaction that writes."""
+
+        def in_transaction(connection: sqlite3.Connection) -> _Answer:
+            connection.execute("begin immediate")
+            try:
+                answer = work(connection)
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                raise
+            return answer
+
+        return self.use(in_transaction)
+
+    def close(self) -> None:
+        """Closes the connection; a later use opens another."""
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        path = private_folder(self._workspace) / FILE_NAME
+        with locked(path.with_name("state.lock"), alone=True, limit_s=_BUSY_S * 5):
+            connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("pragma auto_vacuum = incremental")  # holds for a new file only
+                connection.execute("pragma journal_mode = wal")
+                connection.execute("pragma synchronous = normal")
+                _migrate(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+        self._connection, self._identity = connection, path.stat().st_ino
+        return connection
+
+    def _replace_damaged(self) -> None:
+        self.close()
+        path = private_folder(self._workspace) / FILE_NAME
+        with locked(path.with_name("state.lock"), alone=True, limit_s=_BUSY_S * 5):
+            if not path.exists() or self._identity not in {0, path.stat().st_ino}:
+                return  # another process has set it aside
+            aside = path.with_name(f"state.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.sqlite")
+            path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        self._identity = 0
+        _log.warning("%s was damaged: it is kept as %s, and begun anew.", path, aside)
+
+    def _forget_parent(self) -> None:
+        # Closed in the child, SQLite would let go of the parent's locks: the connection is left as it is.
+        if self._connection is not None:
+            _of_parents.append(self._connection)
+        self._connection = None
+        self._turn = threading.RLock()
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("pragma user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise LedgerNewerError(
+            f"{path} has version {version}; this version of orchestration_nb knows up to {len(MIGRATIONS)}.",
+            hint="Update orchestration_nb. The file was left as it is.",
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"begin immediate; {script}; pragma user_version = {number}; commit;")
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+_files: weakref.WeakSet[StateFile] = weakref.WeakSet()
+_of_parents: list[sqlite3.Connection] = []
+
+
+def _forget_parents() -> None:
+    for file in _files:
+        file._forget_parent()  # noqa: SLF001 - the same module
+
+
+os.register_at_fork(after_in_child=_forget_parents)
