@@ -5,6 +5,7 @@ what it reads. Nothing here asks a model: ``llm(...)`` inside a step makes a :cl
 """
 
 from orchestration_nb.flow.bound import BoundFlow, BoundStep
+from orchestration_nb.flow.drawing import draw
 from orchestration_nb.flow.fanout import collect, fill
 from orchestration_nb.flow.grammar import parse
 from orchestration_nb.flow.graph import Graph, Step
@@ -18,6 +19,7 @@ __all__ = [
     "Step",
     "StepScope",
     "collect",
+    "draw",
     "fill",
     "llm",
     "parse",

@@ -100,6 +100,8 @@ def _complaint(detail: ErrorDetails) -> str:
 
 
 def _refuse_unbounded(value: Any) -> None:
+    if isinstance(value, str | int):
+        return
     stack = [value]
     seen: set[int] = set()
     while stack:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Final, NoReturn, TypeVar
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar, Token
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 from orchestration_nb.calls import Decision, Origin, OutputSchema, Request
 from orchestration_nb.errors import PendingReplyError, UsageError
@@ -30,18 +29,29 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class StepScope:
-    """The pending replies that one evaluation of a step made.
+    """One evaluation of a step: under ``with``, every ``llm(...)`` returns a pending reply that is registered here.
+
+    Args:
+        resolve: What ``await llm(...)`` does, or ``None`` where nothing can be awaited.
 
     Attributes:
-        pendings: All of them, in the order in which they were made.
-        resolve: Asks for one that is awaited inside the step, or ``None`` where none can be.
+        pendings: The pending replies, in the order in which they were made.
     """
 
-    __slots__ = ("pendings", "resolve")
+    __slots__ = ("_token", "pendings", "resolve")
 
     def __init__(self, resolve: Resolve | None) -> None:
         self.pendings: list[Pending] = []
         self.resolve = resolve
+        self._token: Token[StepScope | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = _current.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._token is not None
+        _current.reset(self._token)
 
     def lost(self) -> list[Pending]:
         """Those that nobody has asked for yet: neither in the step's value nor awaited."""
@@ -51,21 +61,17 @@ class StepScope:
 _current: ContextVar[StepScope | None] = ContextVar("orchestration_nb_step_scope", default=None)
 
 
-@contextmanager
-def step_scope(resolve: Resolve | None, scope: StepScope | None = None) -> Iterator[StepScope]:
-    """Evaluates a step: every ``llm(...)`` inside the ``with`` returns a pending reply that is registered in the scope.
+def step_scope(resolve: Resolve | None, scope: StepScope | None = None) -> StepScope:
+    """The scope to evaluate a step in: ``with step_scope(resolve) as scope: ...``.
 
     Args:
-        resolve: What ``await llm(...)`` does.
+        resolve: What ``await llm(...)`` does, or ``None`` where nothing can be awaited.
         scope: A scope to go on with, for a coroutine that was made under it; ``None`` makes a new one.
     """
-    scope = StepScope(resolve) if scope is None else scope
+    if scope is None:
+        return StepScope(resolve)
     scope.resolve = resolve
-    token = _current.set(scope)
-    try:
-        yield scope
-    finally:
-        _current.reset(token)
+    return scope
 
 
 class Pending:
