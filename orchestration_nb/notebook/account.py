@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestration_nb.notebook.edge import in_short
 from orchestration_nb.notebook.figures import latency, text_of, usd
 
 if TYPE_CHECKING:
@@ -40,11 +39,9 @@ class Problem:
     """One error, however often it came."""
 
     count: int
-    step: str
-    error_type: str
     message: str
     positions: str
-    """Where: the first positions in the input, from 0."""
+    """Where: the first positions in the results, from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +53,6 @@ class RunAccount:
     progress: Progress
     statuses: tuple[tuple[str, int], ...]
     """How many items ended in each way."""
-    billed_usd: float
     error: str
     """Why the run as a whole failed, or an empty string."""
     columns: tuple[str, ...]
@@ -72,41 +68,31 @@ class RunAccount:
 
 def account_of(run: Run) -> RunAccount:
     """Reads a run that has ended (or as far as it is)."""
-    results, errors = run.results, run.errors
-    shown = _shown(list(results.columns), run)
-    problems = _problems(errors)
+    results = run.results
+    shown = _shown(list(results.columns), run.steps)
+    problems = _problems(results)
     return RunAccount(
-        flow=run.flow.name,
+        flow=run.flow,
         run_id=str(run.id),
         progress=run.progress,
         statuses=tuple(Counter(str(status) for status in results["_status"]).most_common()),
-        billed_usd=run.billed_usd,
-        error=in_short(run.error) if run.error is not None else "",
+        error=run.error or "",
         columns=tuple(str(results.columns[place]) for place in shown),
         rows=tuple(_rows(results, shown)),
         row_count=len(results),
-        hidden_columns=len(results.columns) - len(shown) - sum(c == "_error" for c in results.columns),
-        steps=tuple(_steps(run)),
+        hidden_columns=len(results.columns) - len(shown) - 1,  # errors have a table of their own
+        steps=tuple(StepLine(**line) for line in run.step_summary.to_dict("records")),
         problems=problems[:MOST_PROBLEMS],
-        other_problems=len(errors) - sum(problem.count for problem in problems[:MOST_PROBLEMS]),
+        other_problems=sum(problem.count for problem in problems[MOST_PROBLEMS:]),
     )
 
 
-def _shown(columns: Sequence[Any], run: Run) -> list[int]:
+def _shown(columns: Sequence[Any], steps: Collection[str]) -> list[int]:
     """Places of the columns that the table shows: some inputs, the steps, and how it ended."""
-    steps = {step.name for step in run.flow.graph.steps}
-    ends = ("_status", "_cost_usd", "_latency_ms")
-    inputs = [place for place, column in enumerate(columns) if column not in steps and not _is_ours(column)]
-    made = [place for place, column in enumerate(columns) if column in steps]
-    return [
-        *inputs[:MOST_INPUTS],
-        *made[:MOST_STEPS],
-        *(place for place, column in enumerate(columns) if column in ends),
-    ]
-
-
-def _is_ours(column: Any) -> bool:
-    return column in {"_status", "_error", "_cost_usd", "_latency_ms"}
+    ended = len(columns) - 4  # status, error, cost, latency stand at the end
+    inputs = [place for place, column in enumerate(columns[:ended]) if column not in steps]
+    made = [place for place, column in enumerate(columns[:ended]) if column in steps]
+    return [*inputs[:MOST_INPUTS], *made[:MOST_STEPS], ended, ended + 2, ended + 3]
 
 
 def _rows(results: Any, shown: Sequence[int]) -> Iterable[tuple[str, ...]]:
@@ -116,42 +102,23 @@ def _rows(results: Any, shown: Sequence[int]) -> Iterable[tuple[str, ...]]:
 
 
 def _cell(column: str, value: Any) -> str:
-    if column == "_cost_usd" and isinstance(value, float):
+    if column == "_cost_usd":
         return usd(value)
-    if column == "_latency_ms" and isinstance(value, float):
-        return latency(value)
-    return text_of(value)
+    return latency(value) if column == "_latency_ms" else text_of(value)
 
 
-def _steps(run: Run) -> Iterable[StepLine]:
-    for line in run.steps.to_dict("records"):
-        yield StepLine(
-            step=str(line["step"]),
-            kind=str(line["kind"]),
-            calls=int(line["calls"]),
-            models=str(line["models"]),
-            cost_usd=float(line["cost_usd"]),
-            p50_ms=float(line["p50_ms"]),
-            p95_ms=float(line["p95_ms"]),
-            errors=int(line["errors"]),
-        )
-
-
-def _problems(errors: Any) -> tuple[Problem, ...]:
-    places: dict[tuple[str, str, str], list[int]] = {}
-    for line in errors.to_dict("records"):
-        key = (str(line["step"]), str(line["error_type"]), str(line["error"]))
-        places.setdefault(key, []).append(int(line["item"]))
+def _problems(results: Any) -> tuple[Problem, ...]:
+    places: dict[str, list[int]] = {}
+    for place, (status, error) in enumerate(zip(results["_status"], results["_error"], strict=True)):
+        if status == "failed":
+            places.setdefault(str(error), []).append(place)
     ordered = sorted(places.items(), key=lambda entry: -len(entry[1]))
     return tuple(
-        Problem(count=len(items), step=step, error_type=kind, message=message, positions=_positions(items))
-        for (step, kind, message), items in ordered
+        Problem(count=len(found), message=message, positions=_positions(found)) for message, found in ordered
     )
 
 
-def _positions(items: Sequence[int]) -> str:
-    if set(items) == {-1}:
-        return "the steps that are evaluated once"
-    listed = ", ".join(str(item) for item in sorted(items)[:MOST_POSITIONS])
-    more = len(items) - MOST_POSITIONS
-    return f"{'row' if len(items) == 1 else 'rows'} {listed}" + (f" and {more:,} more" if more > 0 else "")
+def _positions(places: Sequence[int]) -> str:
+    listed = ", ".join(str(place) for place in places[:MOST_POSITIONS])
+    more = len(places) - MOST_POSITIONS
+    return f"{'row' if len(places) == 1 else 'rows'} {listed}" + (f" and {more:,} more" if more > 0 else "")

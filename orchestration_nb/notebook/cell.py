@@ -9,7 +9,7 @@ from IPython.display import display
 from orchestration_nb.errors import OrchestrationError, RunCancelled
 from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
 from orchestration_nb.notebook.background import follow
-from orchestration_nb.notebook.edge import in_short, told
+from orchestration_nb.notebook.edge import told
 from orchestration_nb.notebook.formatters import flow_bundle, plan_bundle
 from orchestration_nb.notebook.screen import screen_for
 from orchestration_nb.notebook.session import Session
@@ -88,9 +88,8 @@ def _raise_unless_done(run: Run) -> None:
         kept = f"{progress.done:,} of {progress.items:,} items" if progress.items else f"{progress.done:,} items"
         raise told(
             KeyboardInterrupt(f"run {run.id} was cancelled"),
-            f"Cancelled: {kept} ended before and stand in {run.flow.name}.last.results.",
+            f"Cancelled: {kept} ended before and stand in {run.flow}.last.results.",
             "Run the cell again: what was answered comes from the cache and is not paid twice.",
         )
-    if run.error is not None:
-        hint = run.error.hint if isinstance(run.error, OrchestrationError) else ""
-        raise told(run.error, in_short(run.error), hint)
+    if run.status == "failed":
+        raise OrchestrationError(run.error or "The run failed.", hint=f"What is done stands in {run.flow}.last.results.")

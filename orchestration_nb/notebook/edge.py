@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestration_nb.errors import OrchestrationError
-from orchestration_nb.notebook.figures import plain, shortened
+from orchestration_nb.notebook.figures import plain
 
 _RED, _END = "\x1b[31m", "\x1b[0m"
 _LONGEST_SENTENCE, _LONGEST_HINT = 1500, 600
@@ -39,9 +39,3 @@ def one_line_errors() -> Iterator[None]:
         yield
     except OrchestrationError as error:
         raise told(error, str(error), error.hint) from None
-
-
-def in_short(error: BaseException) -> str:
-    """An exception on one line, for the account of a run."""
-    sentence = str(error) if isinstance(error, OrchestrationError) else f"{type(error).__name__}: {error}"
-    return shortened(plain(sentence), 300)

@@ -145,12 +145,12 @@ def _problems(account: RunAccount) -> str:
     if not account.problems:
         return ""
     rows = [
-        (f"{problem.count:,}", problem.step, f"{problem.error_type}: {problem.message}", problem.positions)
+        (f"{problem.count:,}", problem.message, problem.positions)
         for problem in account.problems
     ]
     more = f"{count(account.other_problems, 'other error')} in {account.flow}.last.errors"
     rest = f'<div class="dim">{esc(more)}</div>' if account.other_problems else ""
-    return _part("Errors", table(("how often", "step", "error", "where"), rows) + rest)
+    return _part("Errors", table(("how often", "error", "where"), rows) + rest)
 
 
 def _foot(account: RunAccount) -> str:

@@ -157,21 +157,21 @@ def _steer(verb: str) -> Callable[[Session, str], None]:
     def do(session: Session, rest: str) -> None:
         run = _under_way(session, rest)
         getattr(run, verb)()
-        print(f"{verb}: {run.flow.name} ({run.id})")  # noqa: T201
+        print(f"{verb}: {run.flow} ({run.id})")  # noqa: T201
 
     return do
 
 
 def _under_way(session: Session, prefix: str) -> Run:
     going = [run for run in session.background if run.status in {"running", "paused"}]
-    found = [run for run in going if str(run.id).startswith(prefix) or run.flow.name == prefix]
+    found = [run for run in going if str(run.id).startswith(prefix) or run.flow == prefix]
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(
             "More than one run is under way.", hint=f"Say which: {', '.join(str(run.id) for run in found)}"
         )
-    near = difflib.get_close_matches(prefix, [run.flow.name for run in going], n=1)
+    near = difflib.get_close_matches(prefix, [run.flow for run in going], n=1)
     raise UsageError(
         f"No run {prefix!r} is under way." if prefix else "No run is under way in the background.",
         hint=f"Did you mean {near[0]}?" if near else "%orchestrate status lists them.",

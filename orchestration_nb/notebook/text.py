@@ -60,8 +60,7 @@ def _head(account: RunAccount) -> str:
 
 def _problem_lines(account: RunAccount) -> list[str]:
     lines = [
-        f"{problem.count:,} × {problem.step}: {problem.error_type}: {shortened(plain(problem.message), 200)} "
-        f"({problem.positions})"
+        f"{problem.count:,} × {shortened(plain(problem.message), 200)} ({problem.positions})"
         for problem in account.problems
     ]
     if account.other_problems:

@@ -67,8 +67,9 @@ def outcome(account: RunAccount) -> list[str]:
 def costs(account: RunAccount) -> str:
     """What it cost, and what of it was spent."""
     progress = account.progress
-    kind = "" if not progress.simulated else f" partly {SIMULATED}" if account.billed_usd else f" {SIMULATED}"
-    return f"cost {usd(progress.cost_usd)}{kind}, billed {usd(account.billed_usd)}"
+    return f"cost {usd(progress.cost_usd)} {SIMULATED}" if progress.simulated else (
+        f"cost {usd(progress.cost_usd)}, billed {usd(progress.billed_usd)}"
+    )
 
 
 def more_rows(account: RunAccount) -> str:

@@ -66,6 +66,8 @@ class Flow:
     def start(self, frame: Any, **choices: Any) -> Run:
         self.asked = choices
         self.last = Run(self, frame, ticks=int(self.namespace.get("ticks", 1)))
+        if self.namespace.get("tick_s"):
+            self.last.drive()
         return self.last
 
     def plan(self, frame: Any, **choices: Any) -> Plan:
