@@ -113,9 +113,7 @@ def _problems(results: Any) -> tuple[Problem, ...]:
         if status == "failed":
             places.setdefault(str(error), []).append(place)
     ordered = sorted(places.items(), key=lambda entry: -len(entry[1]))
-    return tuple(
-        Problem(count=len(found), message=message, positions=_positions(found)) for message, found in ordered
-    )
+    return tuple(Problem(count=len(found), message=message, positions=_positions(found)) for message, found in ordered)
 
 
 def _positions(places: Sequence[int]) -> str:

@@ -92,4 +92,6 @@ def _raise_unless_done(run: Run) -> None:
             "Run the cell again: what was answered comes from the cache and is not paid twice.",
         )
     if run.status == "failed":
-        raise OrchestrationError(run.error or "The run failed.", hint=f"What is done stands in {run.flow}.last.results.")
+        raise OrchestrationError(
+            run.error or "The run failed.", hint=f"What is done stands in {run.flow}.last.results."
+        )

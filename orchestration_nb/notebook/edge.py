@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestration_nb.errors import OrchestrationError
-from orchestration_nb.notebook.figures import plain
+from orchestration_nb.terminal import printable
 
 _RED, _END = "\x1b[31m", "\x1b[0m"
 _LONGEST_SENTENCE, _LONGEST_HINT = 1500, 600
 
 
 def _cut(text: str, most: int) -> str:
-    text = plain(text).strip()
+    text = printable(text).strip()
     return text if len(text) <= most else text[:most] + " …"
 
 

@@ -1,21 +1,13 @@
-"""Numbers, times, money and foreign text in words that fit on one line.
-
-What a model, a prompt, a column or an error says is data: :func:`plain` keeps it from steering a terminal, and
-:func:`shortened` from filling the page.
-"""
+"""Numbers, times, money and foreign values in words that fit on one line."""
 
 from __future__ import annotations
 
 import math
 import reprlib
-import unicodedata
 from typing import Any
 
 FULL_TEXT = 4000
 """Most characters of one value that a display carries; the whole stands in the results."""
-
-_steering = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Signs that turn the direction of the text around them, and so can make it look like something else."""
 
 
 def _long_repr() -> reprlib.Repr:
@@ -26,17 +18,6 @@ def _long_repr() -> reprlib.Repr:
 
 
 _repr = _long_repr()
-
-
-def _is_safe(sign: str) -> bool:
-    return sign in "\n\t" or (unicodedata.category(sign) not in {"Cc", "Cs"} and sign not in _steering)
-
-
-def plain(text: str) -> str:
-    """``text`` without what would steer a terminal or turn its direction: control characters become ``·``."""
-    if text.isprintable():
-        return text
-    return "".join(sign if _is_safe(sign) else "·" for sign in text.replace("\r\n", "\n"))
 
 
 def text_of(value: Any) -> str:

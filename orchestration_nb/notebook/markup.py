@@ -10,7 +10,7 @@ import html
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from orchestration_nb.notebook.figures import FULL_TEXT, count, plain, shortened
+from orchestration_nb.notebook.figures import FULL_TEXT, count, shortened
 from orchestration_nb.notebook.style import CSS
 from orchestration_nb.notebook.text import step_table
 from orchestration_nb.notebook.words import (
@@ -24,6 +24,7 @@ from orchestration_nb.notebook.words import (
     question,
     times,
 )
+from orchestration_nb.terminal import printable
 
 if TYPE_CHECKING:
     from orchestration_nb.engine.progress import Progress
@@ -38,7 +39,7 @@ _STEP_NUMBERS = frozenset({"calls", "cost", "p50", "p95", "errors"})
 
 def esc(text: str) -> str:
     """``text`` as HTML text or as the value of a quoted attribute."""
-    return html.escape(plain(text), quote=True)
+    return html.escape(printable(text), quote=True)
 
 
 def page(*parts: str) -> str:
@@ -144,10 +145,7 @@ def _steps(account: RunAccount) -> str:
 def _problems(account: RunAccount) -> str:
     if not account.problems:
         return ""
-    rows = [
-        (f"{problem.count:,}", problem.message, problem.positions)
-        for problem in account.problems
-    ]
+    rows = [(f"{problem.count:,}", problem.message, problem.positions) for problem in account.problems]
     more = f"{count(account.other_problems, 'other error')} in {account.flow}.last.errors"
     rest = f'<div class="dim">{esc(more)}</div>' if account.other_problems else ""
     return _part("Errors", table(("how often", "error", "where"), rows) + rest)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from orchestration_nb.notebook.figures import count, latency, plain, shortened, usd
+from orchestration_nb.notebook.figures import count, latency, shortened, usd
 from orchestration_nb.notebook.words import costs, more_rows, outcome, question
+from orchestration_nb.terminal import printable
 
 if TYPE_CHECKING:
     from orchestration_nb.notebook.account import RunAccount
@@ -16,7 +17,7 @@ CELL_WIDTH = 28
 
 def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], width: int = CELL_WIDTH) -> str:
     """A table with a line under its header; every cell on one line of at most ``width`` characters."""
-    lines = [[shortened(plain(cell), width) for cell in row] for row in (header, *rows)]
+    lines = [[shortened(printable(cell), width) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     drawn = ["  ".join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([drawn[0], "  ".join("─" * wide for wide in widths), *drawn[1:]])
@@ -55,12 +56,12 @@ def step_table(account: RunAccount) -> tuple[Sequence[str], Sequence[Sequence[st
 
 def _head(account: RunAccount) -> str:
     head = f"{account.flow} {account.progress.status}: {' · '.join(outcome(account))} · {costs(account)}"
-    return f"{head}\n{plain(account.error)}" if account.error else head
+    return f"{head}\n{printable(account.error)}" if account.error else head
 
 
 def _problem_lines(account: RunAccount) -> list[str]:
     lines = [
-        f"{problem.count:,} × {shortened(plain(problem.message), 200)} ({problem.positions})"
+        f"{problem.count:,} × {shortened(printable(problem.message), 200)} ({problem.positions})"
         for problem in account.problems
     ]
     if account.other_problems:

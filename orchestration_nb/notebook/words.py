@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestration_nb.notebook.figures import count, plain, span, usd
+from orchestration_nb.notebook.figures import count, span, usd
+from orchestration_nb.terminal import printable
 
 if TYPE_CHECKING:
     from orchestration_nb.engine.progress import Progress
@@ -46,7 +47,7 @@ def progress_line(flow: str, progress: Progress) -> str:
     cost = f"{money(progress)} {SIMULATED}" if progress.simulated else money(progress)
     pieces = [*counts(progress), cost, times(progress)]
     if progress.note:
-        pieces.append(plain(progress.note))
+        pieces.append(printable(progress.note))
     return f"{flow} {progress.status}: " + " · ".join(pieces)
 
 
@@ -67,8 +68,10 @@ def outcome(account: RunAccount) -> list[str]:
 def costs(account: RunAccount) -> str:
     """What it cost, and what of it was spent."""
     progress = account.progress
-    return f"cost {usd(progress.cost_usd)} {SIMULATED}" if progress.simulated else (
-        f"cost {usd(progress.cost_usd)}, billed {usd(progress.billed_usd)}"
+    return (
+        f"cost {usd(progress.cost_usd)} {SIMULATED}"
+        if progress.simulated
+        else (f"cost {usd(progress.cost_usd)}, billed {usd(progress.billed_usd)}")
     )
 
 

@@ -42,7 +42,9 @@ def open_notebook(lab: Server, browser: Browser, request: pytest.FixtureRequest)
     path: list[Path] = []
 
     def open_(*cells: str) -> NotebookPage:
-        path.append(lab.write_notebook(*cells, name=f"{request.node.name[:60]}.ipynb".replace("[", "-").replace("]", "")))
+        path.append(
+            lab.write_notebook(*cells, name=f"{request.node.name[:60]}.ipynb".replace("[", "-").replace("]", ""))
+        )
         shown = NotebookPage(page=context.new_page(), server=lab)
         shown.open(path[-1])
         return shown

@@ -20,8 +20,9 @@ scripted.install(Patch())
 from orchestration_nb.notebook import load_ipython_extension
 load_ipython_extension(get_ipython())
 import pandas as pd
-tickets = pd.DataFrame({"id": range(60), "body": [f"ticket {n}, it costs $3 or $4. " + "long text " * 30 for n in range(60)]})
-ticks, tick_s = 50, 0.05
+bodies = [f"ticket {n}, it costs $3 or $4. " + "long text " * 30 for n in range(60)]
+tickets = pd.DataFrame({"id": range(60), "body": bodies})
+ticks, tick_s, engine = 50, 0.05, True
 """
 RUN = "%%orchestrate triage --over tickets\nqueue = llm(body)\nreply = llm(queue)"
 

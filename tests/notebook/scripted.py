@@ -6,11 +6,12 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+import pytest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,7 +47,11 @@ class ScriptedGraph:
 
 
 class Flow:
-    """A flow whose runs end after as many ticks as its namespace's ``ticks`` say."""
+    """A flow whose runs do what the variables of its namespace say.
+
+    ``ticks``: how many steps of the script a run takes; ``tick_s``: how long each lasts; ``engine``: a thread goes
+    through them, instead of whoever waits; ``reply``, ``errors``, ``fails``, ``interrupt_at``: what comes of it.
+    """
 
     def __init__(self, text: str, name: str, namespace: Mapping[str, Any] | None = None) -> None:
         self.name = name
@@ -65,20 +70,15 @@ class Flow:
 
     def start(self, frame: Any, **choices: Any) -> Run:
         self.asked = choices
-        self.last = Run(self, frame, ticks=int(self.namespace.get("ticks", 1)))
-        if self.namespace.get("tick_s"):
-            self.last.drive()
+        self.last = Run(self, frame, [step.name for step in self.graph.steps])
         return self.last
 
     def plan(self, frame: Any, **choices: Any) -> Plan:
-        return Plan(
-            flow=self,
-            items=len(frame),
-            lines=tuple(
-                PlanLine(step=step.name, kind="llm", model=choices["model"] or "sim/medium", calls=len(frame))
-                for step in self.graph.steps
-            ),
+        lines = tuple(
+            PlanLine(step=step.name, kind="llm", model=choices["model"] or "sim/medium", calls=len(frame))
+            for step in self.graph.steps
         )
+        return Plan(flow=self, items=len(frame), lines=lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,17 +100,22 @@ class Plan:
 class Run:
     """A run that goes on until its script is over."""
 
-    def __init__(self, flow: Flow, frame: Any, *, ticks: int = 1) -> None:
+    def __init__(self, flow: Flow, frame: Any, steps: Sequence[str]) -> None:
+        script = flow.namespace
         self.id = "0193f00aa55e000112345678"
-        self.flow = flow
-        self.frame = frame
-        self.ticks = ticks
-        self.progress = ScriptedProgress(items=1 if frame is None else len(frame), done=0, failed=0)
-        self.error: BaseException | None = flow.namespace.get("fails")
-        self.reply = str(flow.namespace.get("reply", "fine"))
-        self.errors = pd.DataFrame({"item": [], "step": [], "error_type": [], "error": []})
-        self.tick_s = float(flow.namespace.get("tick_s", 0.0))
-        self.interrupt_at = flow.namespace.get("interrupt_at")
+        self.flow = flow.name
+        self.steps = tuple(steps)
+        self.frame = pd.DataFrame(index=[0]) if frame is None else frame
+        self.progress = ScriptedProgress(items=len(self.frame), done=0, failed=0)
+        self.error: str | None = script.get("fails")
+        self._reply = script.get("reply", "fine")
+        self._errors: Sequence[str | None] = script.get("errors", ())
+        self._ticks = int(script.get("ticks", 1))
+        self._tick_s = float(script.get("tick_s", 0.0))
+        self._interrupt_at = script.get("interrupt_at")
+        self._engine = threading.Thread(target=self._go, daemon=True) if script.get("engine") else None
+        if self._engine is not None:
+            self._engine.start()
 
     @property
     def status(self) -> str:
@@ -118,76 +123,59 @@ class Run:
 
     @property
     def results(self) -> pd.DataFrame:
-        frame = pd.DataFrame({"n": [0]}) if self.frame is None else self.frame
-        made = {step.name: [self.reply] * len(frame) for step in self.flow.graph.steps}
-        ended = {
-            "_status": "ok",
-            "_error": None,
-            "_cost_usd": 0.0004,
-            "_latency_ms": 812.0,
-        }
-        return frame.assign(**made, **ended)
+        size = len(self.frame)
+        errors = [*self._errors, *([None] * size)][:size]
+        made = {step: [self._reply] * size for step in self.steps}
+        ended = pd.DataFrame(
+            {
+                **made,
+                "_status": ["ok" if error is None else "failed" for error in errors],
+                "_error": errors,
+                "_cost_usd": 0.0004,
+                "_latency_ms": 812.0,
+            },
+            index=self.frame.index,
+        )
+        return pd.concat([self.frame, ended], axis=1)
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        return self.results[self.results["_status"] == "failed"]
 
     @property
     def calls(self) -> pd.DataFrame:
         return pd.DataFrame({"model": ["sim/small"]})
 
     @property
-    def steps(self) -> pd.DataFrame:
-        return pd.DataFrame(
-            [
-                {
-                    "step": step.name,
-                    "kind": step.kind,
-                    "calls": 5,
-                    "models": "sim/small",
-                    "cost_usd": 0.02,
-                    "p50_ms": 700.0,
-                    "p95_ms": 1300.0,
-                    "errors": len(self.errors),
-                }
-                for step in self.flow.graph.steps
-            ]
-        )
-
-    @property
-    def cost_usd(self) -> float:
-        return self.progress.cost_usd
-
-    @property
-    def billed_usd(self) -> float:
-        return self.progress.billed_usd
-
-    def step_on(self) -> None:
-        """One tick of the script."""
-        if self.status != "running":
-            return
-        self.ticks -= 1
-        total = self.progress.items or 1
-        self.progress.done = min(total, self.progress.done + max(1, total // (self.ticks + 1)))
-        if self.ticks <= 0:
-            self.progress.done = total
-            self.progress.eta_s, self.progress.in_flight = None, 0
-            self.progress.status = "failed" if self.error else "done"
+    def step_summary(self) -> pd.DataFrame:
+        line = {"kind": "llm", "calls": 5, "models": "sim/small", "cost_usd": 0.02, "p50_ms": 700.0, "p95_ms": 1300.0}
+        return pd.DataFrame([{"step": step, **line, "errors": len(self.errors)} for step in self.steps])
 
     def wait(self, *, on_tick: Callable[[], None] | None = None) -> None:
         while self.status in {"running", "paused"}:
-            time.sleep(self.tick_s)
-            self.step_on()
-            if self.interrupt_at is not None and self.progress.done >= self.interrupt_at:
+            if self._engine is None:
+                self._tick()
+            else:
+                time.sleep(0.05)
+            if self._interrupt_at is not None and self.progress.done >= self._interrupt_at:
                 raise KeyboardInterrupt
             if on_tick is not None:
                 on_tick()
 
-    def drive(self) -> None:
-        """Lets the script go on in a thread, as the engine would."""
+    def _go(self) -> None:
+        while self.status in {"running", "paused"}:
+            self._tick()
 
-        def go() -> None:
-            while self.status in {"running", "paused"}:
-                time.sleep(self.tick_s)
-                self.step_on()
-
-        threading.Thread(target=go, daemon=True).start()
+    def _tick(self) -> None:
+        time.sleep(self._tick_s)
+        if self.status != "running":
+            return
+        self._ticks -= 1
+        progress, total = self.progress, len(self.frame)
+        progress.done = min(total, progress.done + max(1, total // (self._ticks + 1)))
+        if self._ticks <= 0:
+            progress.done, progress.eta_s, progress.in_flight = total, None, 0
+            progress.status = "failed" if self.error else "done"
 
     def cancel(self) -> None:
         self.progress.status = "cancelled"
@@ -199,11 +187,11 @@ class Run:
         self.progress.status = "running"
 
 
-def install(monkeypatch: Any) -> None:
+def install(patch: pytest.MonkeyPatch) -> None:
     """Puts the scripted flows in the place of the real ones."""
-    module = types.ModuleType("orchestration_nb.flows")
-    module.Flow, module.Run, module.Plan = Flow, Run, Plan  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "orchestration_nb.flows", module)
+    flows = types.ModuleType("orchestration_nb.flows")
+    flows.Flow, flows.Run, flows.Plan = Flow, Run, Plan  # type: ignore[attr-defined]
+    patch.setitem(sys.modules, "orchestration_nb.flows", flows)
     drawing = types.ModuleType("orchestration_nb.flow")
     drawing.draw = lambda graph, counts=None: "<svg><title>graph</title></svg>"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "orchestration_nb.flow", drawing)
+    patch.setitem(sys.modules, "orchestration_nb.flow", drawing)
