@@ -56,6 +56,8 @@ class RunAccount:
     error: str
     """Why the run as a whole failed, or an empty string."""
     columns: tuple[str, ...]
+    inputs: int
+    """How many of ``columns``, from the first, came with the input."""
     rows: tuple[tuple[str, ...], ...]
     """The first rows; as many texts as ``columns``."""
     row_count: int
@@ -78,6 +80,7 @@ def account_of(run: Run) -> RunAccount:
         statuses=tuple(Counter(str(status) for status in results["_status"]).most_common()),
         error=run.error or "",
         columns=tuple(str(results.columns[place]) for place in shown),
+        inputs=sum(results.columns[place] not in run.steps for place in shown) - 3,
         rows=tuple(_rows(results, shown)),
         row_count=len(results),
         hidden_columns=len(results.columns) - len(shown) - 1,  # errors have a table of their own

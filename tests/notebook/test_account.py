@@ -27,6 +27,7 @@ def test_the_first_rows_and_how_many_more() -> None:
     assert account.row_count == 30
     assert account.columns == ("id", "body", "queue", "_status", "_cost_usd", "_latency_ms")
     assert account.rows[3] == ("3", "ticket 3", "fine", "ok", "$0.00040", "812 ms")
+    assert account.inputs == 2
     assert account.hidden_columns == 0
 
 
