@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from orchestration_nb.notebook.figures import latency, text_of, usd
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from orchestration_nb.engine.progress import Progress
-    from orchestration_nb.flows import Run
+    from orchestration_nb.runs import Run
 
 MOST_ROWS = 10
 MOST_INPUTS = 4
@@ -39,9 +41,11 @@ class Problem:
     """One error, however often it came."""
 
     count: int
+    step: str
+    error_type: str
     message: str
     positions: str
-    """Where: the first positions in the results, from 0."""
+    """Where: the first positions in the input, from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +75,21 @@ class RunAccount:
 def account_of(run: Run) -> RunAccount:
     """Reads a run that has ended (or as far as it is)."""
     results = run.results
-    shown = _shown(list(results.columns), run.steps)
-    problems = _problems(results)
+    steps = frozenset(step.name for step in run.flow.graph.steps)
+    shown = _shown(list(results.columns), steps)
+    problems = _problems(run.errors)
     return RunAccount(
-        flow=run.flow,
+        flow=run.flow.name,
         run_id=str(run.id),
         progress=run.progress,
         statuses=tuple(Counter(str(status) for status in results["_status"]).most_common()),
-        error=run.error or "",
+        error="" if run.error is None else str(run.error),
         columns=tuple(str(results.columns[place]) for place in shown),
-        inputs=sum(results.columns[place] not in run.steps for place in shown) - 3,
+        inputs=sum(results.columns[place] not in steps for place in shown) - 3,
         rows=tuple(_rows(results, shown)),
         row_count=len(results),
         hidden_columns=len(results.columns) - len(shown) - 1,  # errors have a table of their own
-        steps=tuple(StepLine(**line) for line in run.step_summary.to_dict("records")),
+        steps=tuple(StepLine(**line) for line in run.steps.to_dict("records")),
         problems=problems[:MOST_PROBLEMS],
         other_problems=sum(problem.count for problem in problems[MOST_PROBLEMS:]),
     )
@@ -98,7 +103,7 @@ def _shown(columns: Sequence[Any], steps: Collection[str]) -> list[int]:
     return [*inputs[:MOST_INPUTS], *made[:MOST_STEPS], ended, ended + 2, ended + 3]
 
 
-def _rows(results: Any, shown: Sequence[int]) -> Iterable[tuple[str, ...]]:
+def _rows(results: pd.DataFrame, shown: Sequence[int]) -> Iterable[tuple[str, ...]]:
     head = results.iloc[:MOST_ROWS]
     texts = [[_cell(str(head.columns[place]), value) for value in head.iloc[:, place]] for place in shown]
     return zip(*texts, strict=True)
@@ -110,16 +115,20 @@ def _cell(column: str, value: Any) -> str:
     return latency(value) if column == "_latency_ms" else text_of(value)
 
 
-def _problems(results: Any) -> tuple[Problem, ...]:
-    places: dict[str, list[int]] = {}
-    for place, (status, error) in enumerate(zip(results["_status"], results["_error"], strict=True)):
-        if status == "failed":
-            places.setdefault(str(error), []).append(place)
+def _problems(errors: pd.DataFrame) -> tuple[Problem, ...]:
+    places: dict[tuple[str, str, str], list[int]] = {}
+    for item, step, kind, message in errors[["item", "step", "error_type", "error"]].itertuples(index=False, name=None):
+        places.setdefault((step, kind, message), []).append(item)
     ordered = sorted(places.items(), key=lambda entry: -len(entry[1]))
-    return tuple(Problem(count=len(found), message=message, positions=_positions(found)) for message, found in ordered)
+    return tuple(
+        Problem(count=len(items), step=step, error_type=kind, message=message, positions=_positions(items))
+        for (step, kind, message), items in ordered
+    )
 
 
-def _positions(places: Sequence[int]) -> str:
-    listed = ", ".join(str(place) for place in places[:MOST_POSITIONS])
-    more = len(places) - MOST_POSITIONS
-    return f"{'row' if len(places) == 1 else 'rows'} {listed}" + (f" and {more:,} more" if more > 0 else "")
+def _positions(items: Sequence[int]) -> str:
+    if set(items) == {-1}:
+        return "evaluated once, for all rows"
+    listed = ", ".join(str(item) for item in items[:MOST_POSITIONS])
+    more = len(items) - MOST_POSITIONS
+    return f"{'row' if len(items) == 1 else 'rows'} {listed}" + (f" and {more:,} more" if more > 0 else "")

@@ -15,7 +15,7 @@ from orchestration_nb.notebook.screen import REFRESH_S, OutputScreen, has_output
 from orchestration_nb.notebook.session import Session
 
 if TYPE_CHECKING:
-    from orchestration_nb.flows import Run
+    from orchestration_nb.runs import Run
 
 _followers: set[asyncio.Task[None]] = set()
 """An event loop holds its tasks weakly; these live until they end."""
@@ -31,7 +31,7 @@ def follow(session: Session, run: Run, *, into: str | None, clock: Clock | None 
         clock: Times the drawing.
     """
     if not has_outputs(session.shell):
-        print(f"{run.flow} runs in the background ({run.id}): `%orchestrate status`, `%orchestrate cancel`.")  # noqa: T201
+        print(f"{run.flow.name} runs in the background ({run.id}): `%orchestrate status`, `%orchestrate cancel`.")  # noqa: T201
         return
     screen = ControlledScreen(run, clock or SystemClock())
     screen.open()
@@ -77,7 +77,7 @@ class ControlledScreen(OutputScreen):
 
     def refresh(self, run: Run) -> None:
         """Draws the progress."""
-        self._card.value = markup.page(markup.progress_card(run.flow, run.progress))
+        self._card.value = markup.page(markup.progress_card(run.flow.name, run.progress))
         self._pause.description = "Resume" if run.status == "paused" else "Pause"
         self._pause.icon = "play" if run.status == "paused" else "pause"
 

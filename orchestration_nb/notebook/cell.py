@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
-from orchestration_nb.errors import OrchestrationError, RunCancelled
+from orchestration_nb.errors import RunCancelled
 from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
 from orchestration_nb.notebook.background import follow
 from orchestration_nb.notebook.edge import told
@@ -15,7 +15,8 @@ from orchestration_nb.notebook.screen import screen_for
 from orchestration_nb.notebook.session import Session
 
 if TYPE_CHECKING:
-    from orchestration_nb.flows import Flow, Run
+    from orchestration_nb.flows import Flow
+    from orchestration_nb.runs import Run
 
 
 def run_cell(session: Session, line: str, text: str) -> None:
@@ -88,10 +89,8 @@ def _raise_unless_done(run: Run) -> None:
         kept = f"{progress.done:,} of {progress.items:,} items" if progress.items else f"{progress.done:,} items"
         raise told(
             KeyboardInterrupt(f"run {run.id} was cancelled"),
-            f"Cancelled: {kept} ended before and stand in {run.flow}.last.results.",
+            f"Cancelled: {kept} ended before and stand in {run.flow.name}.last.results.",
             "Run the cell again: what was answered comes from the cache and is not paid twice.",
         )
-    if run.status == "failed":
-        raise OrchestrationError(
-            run.error or "The run failed.", hint=f"What is done stands in {run.flow}.last.results."
-        )
+    if run.error is not None:
+        raise run.error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.notebook import markup
@@ -12,9 +12,9 @@ from orchestration_nb.notebook.text import table_text
 
 if TYPE_CHECKING:
     from orchestration_nb.flow import Graph
-    from orchestration_nb.flows import Flow, Plan, Run
-
-_FLOWS = "orchestration_nb.flows"
+    from orchestration_nb.flows import Flow
+    from orchestration_nb.plan import Plan
+    from orchestration_nb.runs import Run
 
 
 def run_bundle(run: Run) -> dict[str, str]:
@@ -42,7 +42,7 @@ def _plan_card(plan: Plan) -> str:
 
 
 def _plan_table(plan: Plan) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    rows = [(line.step, line.kind, f"{line.calls:,}", line.model or "–") for line in plan.lines]
+    rows = [(line.step, line.kind, line.calls if line.model else "–", line.model or "–") for line in plan.lines]
     return ("step", "kind", "calls", "model"), rows
 
 
@@ -57,16 +57,22 @@ def plan_bundle(plan: Plan) -> dict[str, str]:
     return {"text/html": markup.page(_plan_card(plan)), "text/plain": table_text(*_plan_table(plan), width=60)}
 
 
+_BUNDLES: Mapping[tuple[str, str], Callable[[Any], dict[str, str]]] = {
+    ("orchestration_nb.flows", "Flow"): flow_bundle,
+    ("orchestration_nb.plan", "Plan"): plan_bundle,
+    ("orchestration_nb.runs", "Run"): run_bundle,
+}
+
+
 def register(shell: Any) -> None:
     """Shows flows, plans and runs in their own way; nothing is loaded until one is there."""
     html = shell.display_formatter.formatters["text/html"]
-    html.for_type_by_name(_FLOWS, "Run", lambda run: run_bundle(run)["text/html"])
-    html.for_type_by_name(_FLOWS, "Flow", lambda flow: flow_bundle(flow)["text/html"])
-    html.for_type_by_name(_FLOWS, "Plan", lambda plan: plan_bundle(plan)["text/html"])
+    for (module, name), bundle in _BUNDLES.items():
+        html.for_type_by_name(module, name, lambda value, bundle=bundle: bundle(value)["text/html"])
 
 
 def unregister(shell: Any) -> None:
     """Takes them away again."""
     html = shell.display_formatter.formatters["text/html"]
-    for name in ("Run", "Flow", "Plan"):
-        html.pop(f"{_FLOWS}.{name}", None)
+    for module, name in _BUNDLES:
+        html.pop(f"{module}.{name}", None)

@@ -53,15 +53,21 @@ def chip(status: str) -> str:
     return f'<span class="chip {known}">{esc(status)}</span>'
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str] = ()) -> str:
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str] = (), *, narrow: int = 0
+) -> str:
     """A table of texts; long ones open on a click and show in full on hovering.
 
     Args:
         header: Names of the columns; in ``_status`` a status is drawn as one.
         rows: As many texts as there are columns.
         numbers: Columns that stand on the right.
+        narrow: How many columns, from the first, leave the room to the others.
     """
-    sides = [' class="n"' if name in numbers else "" for name in header]
+    sides = [
+        ' class="n"' if name in numbers else ' class="in"' if place < narrow else ""
+        for place, name in enumerate(header)
+    ]
     names = "".join(f"<th{side}>{esc(shortened(name, 60))}</th>" for name, side in zip(header, sides, strict=True))
     lines = "".join(f"<tr>{_cells(header, row, sides)}</tr>" for row in rows)
     return f'<div class="scroll"><table class="t"><thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table></div>'
@@ -79,9 +85,8 @@ def _cell(text: str, side: str) -> str:
     if short == text:
         return f"<td{side}>{esc(text)}</td>"
     full = text if len(text) <= FULL_TEXT else f"{text[:FULL_TEXT]} … ({count(len(text), 'character')} in all)"
-    return (
-        f'<td title="{esc(full[:600])}"><details><summary>{esc(short)}</summary><div>{esc(full)}</div></details></td>'
-    )
+    opened = f"<details><summary>{esc(short)}</summary><div>{esc(full)}</div></details>"
+    return f'<td{side} title="{esc(full[:600])}">{opened}</td>'
 
 
 def _bar(progress: Progress) -> str:
@@ -131,7 +136,10 @@ def _totals(account: RunAccount) -> str:
 def _results(account: RunAccount) -> str:
     if not account.rows:
         return ""
-    return table(account.columns, account.rows, _OUR_NUMBERS) + f'<div class="dim">{esc(more_rows(account))}</div>'
+    return (
+        table(account.columns, account.rows, _OUR_NUMBERS, narrow=account.inputs)
+        + f'<div class="dim">{esc(more_rows(account))}</div>'
+    )
 
 
 def _part(title: str, body: str) -> str:
@@ -145,10 +153,10 @@ def _steps(account: RunAccount) -> str:
 def _problems(account: RunAccount) -> str:
     if not account.problems:
         return ""
-    rows = [(f"{problem.count:,}", problem.message, problem.positions) for problem in account.problems]
+    rows = [(f"{problem.count:,}", problem.step, problem.message, problem.positions) for problem in account.problems]
     more = f"{count(account.other_problems, 'other error')} in {account.flow}.last.errors"
     rest = f'<div class="dim">{esc(more)}</div>' if account.other_problems else ""
-    return _part("Errors", table(("how often", "error", "where"), rows) + rest)
+    return _part("Errors", table(("how often", "step", "error", "where"), rows) + rest)
 
 
 def _foot(account: RunAccount) -> str:

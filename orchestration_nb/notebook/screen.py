@@ -20,7 +20,7 @@ from orchestration_nb.notebook.text import account_text
 from orchestration_nb.notebook.words import progress_line
 
 if TYPE_CHECKING:
-    from orchestration_nb.flows import Run
+    from orchestration_nb.runs import Run
 
 REFRESH_S = 0.18
 """How long a display stands before it is drawn again: a little under four looks of 50 ms, so five times a second."""
@@ -85,7 +85,7 @@ class TerminalScreen:
             return
         self._next_s = now_s + REFRESH_S
         width = shutil.get_terminal_size().columns - 1
-        self._out.write(f"\r{progress_line(run.flow, run.progress)[:width]}\x1b[K")
+        self._out.write(f"\r{progress_line(run.flow.name, run.progress)[:width]}\x1b[K")
         self._out.flush()
 
     def settle(self, run: Run) -> None:
@@ -110,7 +110,7 @@ class LineScreen:
             return
         self._wait_s = min(self._wait_s * 2, SPARSEST_S)
         self._next_s = now_s + self._wait_s
-        self._out.write(f"{progress_line(run.flow, run.progress)}\n")
+        self._out.write(f"{progress_line(run.flow.name, run.progress)}\n")
         self._out.flush()
 
     def settle(self, run: Run) -> None:
@@ -135,8 +135,8 @@ def screen_for(shell: Any, clock: Clock | None = None) -> Screen:
 def progress_bundle(run: Run) -> dict[str, str]:
     """How far a run is, as HTML and as text."""
     return {
-        "text/html": markup.page(markup.progress_card(run.flow, run.progress)),
-        "text/plain": progress_line(run.flow, run.progress),
+        "text/html": markup.page(markup.progress_card(run.flow.name, run.progress)),
+        "text/plain": progress_line(run.flow.name, run.progress),
     }
 
 

@@ -11,7 +11,8 @@ from orchestration_nb.errors import UsageError
 from orchestration_nb.notebook.arguments import near_miss
 
 if TYPE_CHECKING:
-    from orchestration_nb.flows import Flow, Run
+    from orchestration_nb.flows import Flow
+    from orchestration_nb.runs import Run
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

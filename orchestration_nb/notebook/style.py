@@ -26,7 +26,9 @@ border-bottom:1px solid var(--line);max-width:340px;background:none;white-space:
 .onb table.t th{color:var(--t2);font-weight:600}
 .onb table.t tbody tr:hover td{background:var(--soft)}
 .onb table.t td.n,.onb table.t th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-.onb table.t details{min-width:220px}.onb table.t details summary{cursor:pointer}
+.onb table.t .in{max-width:200px}
+.onb table.t details{min-width:220px}.onb table.t .in details{min-width:150px}
+.onb table.t details summary{cursor:pointer}
 .onb table.t details[open] div{white-space:pre-wrap;max-height:260px;overflow:auto;margin-top:4px}
 .onb .part{margin:8px 0 2px}
 .onb .part>summary{cursor:pointer;color:var(--t2);font-weight:600}

@@ -17,7 +17,7 @@ from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.text import table_text
 
 if TYPE_CHECKING:
-    from orchestration_nb.flows import Run
+    from orchestration_nb.runs import Run
     from orchestration_nb.workspace import Workspace
 
 PARTS = ("results", "errors", "calls", "steps")
@@ -72,20 +72,19 @@ def _help(_session: Session, _rest: str) -> None:
 
 def _models(_session: Session, _rest: str) -> None:
     workspace = _workspace()
-    aliases: dict[str, list[str]] = {}
-    for alias, name in workspace.catalog.aliases.items():
-        aliases.setdefault(name, []).append(alias)
+    workspace.discover()
     rows = [
         (
             model.name,
-            ", ".join(aliases.get(model.name, ())),
-            "yes" if model.usable else f"no: {model.why}",
+            ", ".join(model.aliases),
+            "yes" if model.usable else "no",
+            model.why,
             _price(model.price),
             "simulated" if model.simulated else "",
         )
         for model in workspace.models()
     ]
-    _show(("model", "alias", "usable now", "$ per million tokens (in / out)", ""), rows)
+    _show(("model", "alias", "usable", "where, or why not", "$ per million tokens, in / out", ""), rows)
 
 
 def _price(price: Any) -> str:
@@ -157,21 +156,21 @@ def _steer(verb: str) -> Callable[[Session, str], None]:
     def do(session: Session, rest: str) -> None:
         run = _under_way(session, rest)
         getattr(run, verb)()
-        print(f"{verb}: {run.flow} ({run.id})")  # noqa: T201
+        print(f"{verb}: {run.flow.name} ({run.id})")  # noqa: T201
 
     return do
 
 
 def _under_way(session: Session, prefix: str) -> Run:
     going = [run for run in session.background if run.status in {"running", "paused"}]
-    found = [run for run in going if str(run.id).startswith(prefix) or run.flow == prefix]
+    found = [run for run in going if str(run.id).startswith(prefix) or run.flow.name == prefix]
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(
             "More than one run is under way.", hint=f"Say which: {', '.join(str(run.id) for run in found)}"
         )
-    near = difflib.get_close_matches(prefix, [run.flow for run in going], n=1)
+    near = difflib.get_close_matches(prefix, [run.flow.name for run in going], n=1)
     raise UsageError(
         f"No run {prefix!r} is under way." if prefix else "No run is under way in the background.",
         hint=f"Did you mean {near[0]}?" if near else "%orchestrate status lists them.",

@@ -61,7 +61,7 @@ def _head(account: RunAccount) -> str:
 
 def _problem_lines(account: RunAccount) -> list[str]:
     lines = [
-        f"{problem.count:,} × {shortened(printable(problem.message), 200)} ({problem.positions})"
+        f"{problem.count:,} × {problem.step}: {shortened(printable(problem.message), 200)} ({problem.positions})"
         for problem in account.problems
     ]
     if account.other_problems:

@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from orchestration_nb.errors import OrchestrationError
+
 
 @dataclass(slots=True, kw_only=True)
 class ScriptedProgress:
@@ -70,12 +72,12 @@ class Flow:
 
     def start(self, frame: Any, **choices: Any) -> Run:
         self.asked = choices
-        self.last = Run(self, frame, [step.name for step in self.graph.steps])
+        self.last = Run(self, frame)
         return self.last
 
     def plan(self, frame: Any, **choices: Any) -> Plan:
         lines = tuple(
-            PlanLine(step=step.name, kind="llm", model=choices["model"] or "sim/medium", calls=len(frame))
+            PlanLine(step=step.name, kind="llm", model=choices["model"] or "sim/medium", calls=str(len(frame)))
             for step in self.graph.steps
         )
         return Plan(flow=self, items=len(frame), lines=lines)
@@ -86,7 +88,7 @@ class PlanLine:
     step: str
     kind: str
     model: str
-    calls: int
+    calls: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +102,13 @@ class Plan:
 class Run:
     """A run that goes on until its script is over."""
 
-    def __init__(self, flow: Flow, frame: Any, steps: Sequence[str]) -> None:
+    def __init__(self, flow: Flow, frame: Any) -> None:
         script = flow.namespace
         self.id = "0193f00aa55e000112345678"
-        self.flow = flow.name
-        self.steps = tuple(steps)
+        self.flow = flow
         self.frame = pd.DataFrame(index=[0]) if frame is None else frame
         self.progress = ScriptedProgress(items=len(self.frame), done=0, failed=0)
-        self.error: str | None = script.get("fails")
+        self.error: OrchestrationError | None = script.get("fails")
         self._reply = script.get("reply", "fine")
         self._errors: Sequence[str | None] = script.get("errors", ())
         self._ticks = int(script.get("ticks", 1))
@@ -125,7 +126,7 @@ class Run:
     def results(self) -> pd.DataFrame:
         size = len(self.frame)
         errors = [*self._errors, *([None] * size)][:size]
-        made = {step: [self._reply] * size for step in self.steps}
+        made = {step.name: [self._reply] * size for step in self.flow.graph.steps}
         ended = pd.DataFrame(
             {
                 **made,
@@ -140,16 +141,17 @@ class Run:
 
     @property
     def errors(self) -> pd.DataFrame:
-        return self.results[self.results["_status"] == "failed"]
+        rows = [(item, "queue", "CallError", error) for item, error in enumerate(self._errors) if error is not None]
+        return pd.DataFrame(rows, columns=["item", "step", "error_type", "error"])
 
     @property
     def calls(self) -> pd.DataFrame:
         return pd.DataFrame({"model": ["sim/small"]})
 
     @property
-    def step_summary(self) -> pd.DataFrame:
+    def steps(self) -> pd.DataFrame:
         line = {"kind": "llm", "calls": 5, "models": "sim/small", "cost_usd": 0.02, "p50_ms": 700.0, "p95_ms": 1300.0}
-        return pd.DataFrame([{"step": step, **line, "errors": len(self.errors)} for step in self.steps])
+        return pd.DataFrame([{"step": step.name, **line, "errors": len(self.errors)} for step in self.flow.graph.steps])
 
     def wait(self, *, on_tick: Callable[[], None] | None = None) -> None:
         while self.status in {"running", "paused"}:

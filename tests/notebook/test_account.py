@@ -49,11 +49,11 @@ def test_without_a_frame_there_is_one_row() -> None:
 
 
 def test_errors_are_grouped_with_their_places() -> None:
-    errors = ["queue: too long"] * 15 + [None] + ["queue: ZeroDivisionError: division by zero (line 2)"]
+    errors = ["too long"] * 15 + [None] + ["ZeroDivisionError: division by zero (line 2)"]
     account = account_of(run_of(tickets(20), errors=errors))
     assert [(problem.count, problem.message) for problem in account.problems] == [
-        (15, "queue: too long"),
-        (1, "queue: ZeroDivisionError: division by zero (line 2)"),
+        (15, "too long"),
+        (1, "ZeroDivisionError: division by zero (line 2)"),
     ]
     assert account.problems[0].positions == "rows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more"
     assert account.problems[1].positions == "row 16"

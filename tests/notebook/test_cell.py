@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from orchestration_nb.errors import OrchestrationError, OverBudgetError, RunCancelled
+from orchestration_nb.errors import OverBudgetError, RunCancelled
 from tests.notebook.scripted import Flow
 from tests.notebook.shell import Shell
 
@@ -136,11 +136,11 @@ def test_a_run_that_says_it_was_cancelled_is_treated_alike(
 
 
 def test_a_run_that_failed_shows_its_account_and_then_why(shell: Shell, tickets: pd.DataFrame) -> None:
-    shell.names["fails"] = "The budget of $2.00 is spent."
+    shell.names["fails"] = OverBudgetError("The budget of $2.00 is spent.", hint="Raise it.")
     result, out = shell.run(cell())
-    assert isinstance(result.error_in_exec, OrchestrationError)
+    assert isinstance(result.error_in_exec, OverBudgetError)
     assert out.stdout.index("triage failed") < out.stdout.rindex("\x1b[31mThe budget of $2.00 is spent.")
-    assert out.stdout.rstrip().endswith("What is done stands in triage.last.results.")
+    assert out.stdout.rstrip().endswith("Raise it.")
 
 
 def test_a_display_that_breaks_does_not_leave_the_run_going_unseen(

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.account import RunAccount, account_of
 from orchestration_nb.notebook.text import account_text
@@ -49,9 +50,9 @@ def account(**script: Any) -> RunAccount:
 
 def of_payload(payload: str) -> RunAccount:
     """An account in which everything says the payload: column, cell, reply, error, note."""
-    run = Flow("queue = llm(body)", "triage", {"reply": payload, "errors": [payload], "fails": payload}).start(
-        pd.DataFrame({payload: [payload]})
-    )
+    run = Flow(
+        "queue = llm(body)", "triage", {"reply": payload, "errors": [payload], "fails": OrchestrationError(payload)}
+    ).start(pd.DataFrame({payload: [payload]}))
     run.wait()
     run.progress.note = payload
     return account_of(run)
@@ -119,9 +120,9 @@ def test_real_money_says_what_was_billed() -> None:
 
 
 def test_errors_say_how_often_and_where() -> None:
-    page = markup.account_card(account(errors=["queue: division by zero (line 2)"] * 3))
+    page = markup.account_card(account(errors=["division by zero (line 2)"] * 3))
     texts = Reader(page).texts
-    assert texts[texts.index("where") + 1 :][:3] == ["3", "queue: division by zero (line 2)", "rows 0, 1, 2"]
+    assert texts[texts.index("where") + 1 :][:4] == ["3", "queue", "division by zero (line 2)", "rows 0, 1, 2"]
 
 
 def test_no_error_no_table_of_errors() -> None:

@@ -10,6 +10,7 @@ from IPython.utils.capture import capture_output
 from orchestration_nb.notebook import screen as screens
 from orchestration_nb.notebook.screen import LineScreen, OutputScreen, TerminalScreen, screen_for
 from tests.notebook.scripted import Flow
+from tests.notebook.shell import Shell
 from tests.notebook.test_account import tickets
 
 
@@ -123,7 +124,7 @@ def test_a_terminal_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(screen_for(types.SimpleNamespace()), TerminalScreen)
 
 
-def test_what_is_shown_is_a_display_with_an_id(clock: Any) -> None:
+def test_what_is_shown_is_a_display_with_an_id(shell: Shell, clock: Any) -> None:
     with capture_output() as out:
         OutputScreen(clock).refresh(a_run())
     assert out.outputs[0].data["text/plain"].startswith("triage running")

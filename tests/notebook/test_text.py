@@ -13,7 +13,7 @@ def test_a_table_is_aligned_and_on_one_line_a_row() -> None:
 
 
 def test_the_account_says_everything() -> None:
-    text = account_text(account(errors=["queue: too long"] * 2))
+    text = account_text(account(errors=["too long"] * 2))
     for said in (
         "triage done: 30 items · 28 ok · 2 failed · 300 calls · 17 from cache · 3 retries · 12 s",
         "cost $0.031 simulated",

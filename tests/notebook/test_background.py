@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+import types
+from typing import Any
+
+import pytest
+
+from orchestration_nb.notebook import background
+from orchestration_nb.notebook.background import ControlledScreen, follow
+from orchestration_nb.notebook.session import Session
+from tests.notebook.scripted import Flow
+from tests.notebook.test_account import tickets
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every drawing."""
+    values: list[Any] = []
+
+    def draw(value: Any, *, raw: bool, display_id: str, update: bool) -> None:
+        values.append(value)
+
+    monkeypatch.setattr("orchestration_nb.notebook.screen.display", draw)
+    return values
+
+
+class HandClock:
+    """A clock whose sleeps end at once."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, _seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+def a_run(**script: Any) -> None:
+    return Flow("queue = llm(body)", "triage", {"ticks": 5, **script}).start(tickets())
+
+
+def session() -> None:
+    return Session(shell=types.SimpleNamespace(kernel=object(), user_ns={}))
+
+
+def buttons(screen: Any) -> None:
+    return {button.description: button for button in screen._buttons.children}
+
+
+async def end_of(followers: set[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*followers)
+
+
+async def test_the_display_follows_the_run_and_settles_without_widgets(drawn: Any) -> None:
+    here, run = session(), a_run()
+    follow(here, run, into="rows", clock=HandClock())
+    assert type(drawn[0]).__name__ == "VBox"
+    assert "rows" not in here.namespace
+    run.wait()
+    await end_of(background._followers)
+    assert len(here.namespace["rows"]) == 30
+    assert "triage done" in drawn[-1]["text/plain"]
+    assert "<table" in drawn[-1]["text/html"]
+
+
+async def test_cancel_is_obeyed(drawn: Any) -> None:
+    run = a_run(ticks=1000)
+    screen = ControlledScreen(run, HandClock())
+    screen.open()
+    shown = buttons(screen)
+    shown["Cancel"].click()
+    assert run.status == "cancelled"
+    assert shown["Cancel"].disabled
+    assert shown["Pause"].disabled
+
+
+async def test_pause_and_resume(drawn: Any) -> None:
+    run = a_run(ticks=1000)
+    screen = ControlledScreen(run, HandClock())
+    screen.open()
+    buttons(screen)["Pause"].click()
+    assert run.status == "paused"
+    buttons(screen)["Resume"].click()
+    assert run.status == "running"
+    assert "Pause" in buttons(screen)
+
+
+async def test_what_is_said_is_escaped_in_the_widget_too(drawn: Any) -> None:
+    run = a_run(ticks=1000)
+    run.progress.note = "<img src=x onerror=alert(1)>"
+    screen = ControlledScreen(run, HandClock())
+    screen.open()
+    assert "<img" not in screen._card.value
+    assert "&lt;img" in screen._card.value
