@@ -1,0 +1,317 @@
+"""What one request and each of its calls came to, while they are under way and as they are recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from orchestration_nb.calls import Attempt, CacheHit, RawReply, Reply, Request, Status, Usage
+from orchestration_nb.catalog import FREE, Model
+from orchestration_nb.cost.budget import Hold
+from orchestration_nb.cost.cache import CachedReply
+from orchestration_nb.engine.services import RunContext
+from orchestration_nb.errors import CallError, CallTimeoutError, ControlSignal, SchemaNotMetError
+from orchestration_nb.events import CallFinished, RequestFinished
+from orchestration_nb.ids import CallId, new_id
+from orchestration_nb.messages import Image, Message, Text, ToolCall
+
+NOTHING = Usage()
+
+
+def status_of(error: BaseException) -> Status:
+    """How something ended that ended with this error."""
+    return "cancelled" if isinstance(error, asyncio.CancelledError | ControlSignal) else "failed"
+
+
+def sentence_of(error: BaseException) -> str:
+    """The error as one sentence for a table: never longer than 2,000 characters."""
+    return (str(error) or type(error).__name__)[:2000]
+
+
+def readable(request: Request) -> str:
+    """The prompt as text: the words alone where there is nothing else."""
+    if len(request.messages) == 1 and not request.system:
+        parts = request.messages[0].parts
+        if len(parts) == 1 and isinstance(parts[0], Text):
+            return parts[0].text
+    system = [f"system: {request.system}"] if request.system else []
+    return "\n\n".join([*system, *(f"{message.role}: {_readable(message)}" for message in request.messages)])
+
+
+def _readable(message: Message) -> str:
+    said = []
+    for part in message.parts:
+        if isinstance(part, Text):
+            said.append(part.text)
+        elif isinstance(part, Image):
+            said.append(f"[image {part.url or f'of {len(part.data or b"")} bytes'}]")
+        elif isinstance(part, ToolCall):
+            said.append(f"[calls {part.name}({dict(part.arguments)})]")
+        else:
+            said.append(f"[{part.name} says: {part.content}]")
+    return " ".join(said)
+
+
+class RequestBook:
+    """Adds up the calls of one request."""
+
+    def __init__(self, request: Request, run: RunContext, strategy: str) -> None:
+        self.request = request
+        self.run = run
+        self.cost_usd = 0.0
+        self.billed_usd = 0.0
+        self.calls = 0
+        self._strategy = strategy
+        self._simulated = False
+        self._one_latency_ms = 0.0
+        self._started_at = run.services.clock.now()
+        self._started_s = run.services.clock.monotonic()
+
+    def count(self, *, cost_usd: float, billed_usd: float, simulated: bool, latency_ms: float) -> None:
+        """Adds a call that ended."""
+        self.calls += 1
+        self.cost_usd += cost_usd
+        self.billed_usd += billed_usd
+        self._simulated = self._simulated or simulated
+        self._one_latency_ms = latency_ms
+
+    def answered(self, reply: Reply) -> None:
+        """The strategy took this reply."""
+        self._record(model=reply.model, status="ok", error=None)
+
+    def failed(self, error: BaseException) -> None:
+        """The strategy ended with this error."""
+        self._record(model=None, status=status_of(error), error=error)
+
+    def _record(self, *, model: str | None, status: Status, error: BaseException | None) -> None:
+        request, decision = self.request, self.request.decision
+        # One call's latency leaves out the wait for its turn; of several, the wall time is all that can be said.
+        wall_ms = (self.run.services.clock.monotonic() - self._started_s) * 1000
+        self.run.record(
+            RequestFinished(
+                request_id=request.id,
+                run_id=self.run.run_id,
+                flow=request.origin.flow,
+                step=request.origin.step,
+                item=request.origin.item,
+                strategy=self._strategy,
+                model=model,
+                candidates=tuple(decision.candidates),
+                propensity=decision.propensity,
+                reason=decision.reason,
+                calls=self.calls,
+                cost_usd=self.cost_usd,
+                billed_usd=self.billed_usd,
+                simulated=self._simulated,
+                latency_ms=self._one_latency_ms if self.calls == 1 else wall_ms,
+                status=status,
+                error_type=type(error).__name__ if error is not None else None,
+                error=sentence_of(error) if error is not None else None,
+                started_at=self._started_at,
+            )
+        )
+
+
+class CallBook:
+    """What one call came to: its attempts, its money, its row."""
+
+    def __init__(self, requests: RequestBook, model: Model, key: str, sample: int) -> None:
+        self.model = model
+        self.key = key
+        self.kept: CachedReply | None = None
+        """What the cache holds of the reply, once there is one."""
+        self._requests = requests
+        self._run = requests.run
+        self._clock = requests.run.services.clock
+        self._sample = sample
+        self._id = CallId(new_id())
+        self._started_at = self._clock.now()
+        self._attempts: list[Attempt] = []
+        self._usage = NOTHING
+        self._billed_usd = 0.0
+        self._bill_unknown = False
+        self._latency_ms = 0.0
+        self._hold: Hold | None = None
+        self._sent_s: float | None = None
+        self._number = 0
+        self._wait_ms = 0.0
+
+    def begin(self, number: int, waited_s: float, hold: Hold) -> None:
+        """An attempt has its money and waits for its turn."""
+        self._number, self._wait_ms, self._hold, self._sent_s = number, waited_s * 1000, hold, None
+        self._latency_ms += self._wait_ms
+        if number > 1:
+            self._run.progress.retries += 1
+
+    def send(self) -> None:
+        """The attempt has its turn and goes out."""
+        self._run.progress.in_flight += 1
+        self._sent_s = self._clock.monotonic()
+
+    def attempt_answered(self, raw: RawReply) -> None:
+        """The attempt brought a usable reply."""
+        self._end_attempt("ok", None, raw)
+        self._pay_for(raw.usage)
+
+    def attempt_unfit(self, error: SchemaNotMetError, raw: RawReply) -> None:
+        """The attempt brought a reply that does not fit the schema: paid all the same."""
+        self._end_attempt("failed", error, raw)
+        self._pay_for(raw.usage)
+
+    def attempt_failed(self, error: BaseException) -> None:
+        """The attempt brought nothing; what may have been billed is settled at the most it can cost."""
+        self._end_attempt(status_of(error), error, None)
+        hold = self._hold
+        assert hold is not None
+        if isinstance(error, CallError) and error.billing == "no":
+            hold.release()
+            return
+        self._bill_unknown = True
+        self._spend(hold.usd)
+        hold.settle(hold.usd)
+
+    def answered(self, raw: RawReply, value: Any) -> Reply:
+        """The call is answered: recorded first, then kept in the cache, then handed on."""
+        self.kept = CachedReply.of(raw, self._latency_ms)
+        reply = self._reply(self.kept, value, cache="none", billed_usd=self._billed_usd, usage=self._usage, raw=raw)
+        self._record("ok", None, reply, raw)
+        self._run.services.cache.put(self.key, self.kept)
+        return reply
+
+    def answered_from_cache(self, held: CachedReply, value: Any) -> Reply:
+        """The cache had the reply: nothing is spent."""
+        self._run.progress.cache_hits += 1
+        reply = self._reply(held, value, cache="exact", billed_usd=0.0, usage=held.usage, raw=None)
+        self._record("ok", None, reply, None)
+        return reply
+
+    def failed(self, error: BaseException) -> None:
+        """The call ended without a reply."""
+        if self._hold is not None and self._hold.is_open:
+            self._hold.release()  # cancelled while waiting for its turn: nothing was sent
+        self._record(status_of(error), error, None, None)
+
+    def _end_attempt(self, status: Status, error: BaseException | None, raw: RawReply | None) -> None:
+        assert self._sent_s is not None
+        self._run.progress.in_flight -= 1
+        measured_ms = (self._clock.monotonic() - self._sent_s) * 1000
+        latency_ms = measured_ms if raw is None or raw.latency_ms is None else raw.latency_ms
+        self._latency_ms += latency_ms
+        failure = error if isinstance(error, CallError) else None
+        self._attempts.append(
+            Attempt(
+                number=self._number,
+                status=status,
+                error_type=_kind_of(error),
+                error=sentence_of(error) if error is not None else None,
+                wait_ms=self._wait_ms,
+                latency_ms=latency_ms,
+                http_status=failure.http_status if failure else None,
+                provider_request_id=raw.provider_request_id if raw else failure and failure.provider_request_id,
+            )
+        )
+
+    def _pay_for(self, usage: Usage) -> None:
+        assert self._hold is not None
+        self._usage = usage if self._usage is NOTHING else _sum(self._usage, usage)
+        cost_usd = (self.model.price or FREE).cost_usd(usage)
+        self._spend(cost_usd)
+        self._hold.settle(cost_usd)
+
+    def _spend(self, usd: float) -> None:
+        self._billed_usd += usd
+        self._run.progress.billed_usd += usd
+
+    def _reply(
+        self,
+        held: CachedReply,
+        value: Any,
+        *,
+        cache: CacheHit,
+        billed_usd: float,
+        usage: Usage,
+        raw: RawReply | None,
+    ) -> Reply:
+        return Reply(
+            call_id=self._id,
+            model=self.model.name,
+            text=held.text,
+            value=value,
+            usage=usage,
+            cost_usd=(self.model.price or FREE).cost_usd(usage),
+            billed_usd=billed_usd,
+            latency_ms=self._latency_ms,
+            ttft_ms=raw.ttft_ms if raw else None,
+            cache=cache,
+            simulated=self.model.simulated,
+            finish_reason=held.finish_reason,
+            tool_calls=held.tool_calls,
+        )
+
+    def _record(
+        self, status: Status, error: BaseException | None, reply: Reply | None, raw: RawReply | None
+    ) -> None:
+        model, price, usage, run = self.model, self.model.price, reply.usage if reply else self._usage, self._run
+        cost_usd = (price or FREE).cost_usd(usage)
+        billed_usd = reply.billed_usd if reply else self._billed_usd
+        self._requests.count(
+            cost_usd=cost_usd, billed_usd=billed_usd, simulated=model.simulated, latency_ms=self._latency_ms
+        )
+        run.progress.calls += 1
+        run.progress.cost_usd += cost_usd
+        run.progress.simulated = run.progress.simulated or model.simulated
+        run.record(
+            CallFinished(
+                call_id=self._id,
+                request_id=self._requests.request.id,
+                run_id=run.run_id,
+                model=model.name,
+                provider=model.provider,
+                sample=self._sample,
+                status=status,
+                error_type=_kind_of(error),
+                error=sentence_of(error) if error is not None else None,
+                input_tokens=usage.input_tokens,
+                cached_tokens=usage.cached_tokens,
+                cache_write_tokens=usage.cache_write_tokens,
+                output_tokens=usage.output_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+                cost_usd=cost_usd,
+                billed_usd=billed_usd,
+                bill_unknown=self._bill_unknown,
+                simulated=model.simulated,
+                input_usd_per_mtok=price.input_usd_per_mtok if price else None,
+                output_usd_per_mtok=price.output_usd_per_mtok if price else None,
+                cached_usd_per_mtok=price.cached_usd_per_mtok if price else None,
+                cache_write_usd_per_mtok=price.cache_write_usd_per_mtok if price else None,
+                latency_ms=self._latency_ms,
+                ttft_ms=raw.ttft_ms if raw else None,
+                finish_reason=reply.finish_reason if reply else None,
+                provider_request_id=raw.provider_request_id if raw else None,
+                model_version=self.kept.model_version if self.kept else None,
+                cache=reply.cache if reply else "none",
+                cache_key=self.key,
+                attempts=tuple(self._attempts),
+                started_at=self._started_at,
+                prompt=readable(self._requests.request),
+                reply=reply.text if reply else None,
+            )
+        )
+
+
+def _kind_of(error: BaseException | None) -> str | None:
+    if isinstance(error, CallTimeoutError):
+        return f"{type(error).__name__} ({error.phase})"
+    return type(error).__name__ if error is not None else None
+
+
+def _sum(left: Usage, right: Usage) -> Usage:
+    return replace(
+        left,
+        input_tokens=left.input_tokens + right.input_tokens,
+        cached_tokens=left.cached_tokens + right.cached_tokens,
+        cache_write_tokens=left.cache_write_tokens + right.cache_write_tokens,
+        output_tokens=left.output_tokens + right.output_tokens,
+        reasoning_tokens=left.reasoning_tokens + right.reasoning_tokens,
+    )

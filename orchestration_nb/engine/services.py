@@ -1,0 +1,97 @@
+"""What the engine works with, handed to it by the workspace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestration_nb.calls import RawReply, Request, Strategy, Timeouts
+from orchestration_nb.catalog import Catalog, Model
+from orchestration_nb.clock import Clock
+from orchestration_nb.cost.budget import Budget
+from orchestration_nb.cost.cache import CachedReply
+from orchestration_nb.engine.progress import Progress
+from orchestration_nb.errors import CallError
+from orchestration_nb.events import Event, Journal, Listener
+from orchestration_nb.ids import RunId
+from orchestration_nb.resilience import RetryPolicy
+
+
+class Sender(Protocol):
+    """The part of a provider that the engine uses."""
+
+    async def send(self, model: Model, request: Request, *, timeouts: Timeouts) -> RawReply:
+        """Makes one attempt.
+
+        Raises:
+            CallError: If no reply came.
+        """
+
+
+class ReplyCache(Protocol):
+    """Replies by the digest of their question."""
+
+    def get(self, key: str) -> CachedReply | None:
+        """The reply, or ``None``."""
+
+    def put(self, key: str, reply: CachedReply) -> None:
+        """Keeps a reply."""
+
+    async def flush(self) -> None:
+        """Returns when everything outlives the process."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Services:
+    """Everything that all runs of a workspace share."""
+
+    catalog: Catalog
+    providers: Mapping[str, Sender]
+    journal: Journal
+    cache: ReplyCache
+    retry: RetryPolicy
+    timeouts: Timeouts
+    clock: Clock
+    executor: Executor
+    flights: dict[str, asyncio.Future[CachedReply | None]] = field(default_factory=dict)
+    """Questions that are being asked right now, by digest: who asks the same waits."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RunContext:
+    """What the requests of one run share."""
+
+    run_id: RunId
+    flow: str
+    services: Services
+    budget: Budget
+    turns: asyncio.Semaphore
+    """As many as calls may be in flight."""
+    strategy: Strategy
+    strategy_name: str
+    fixed: Strategy
+    """The strategy of a request whose model is named."""
+    find_strategy: Callable[[str], Strategy]
+    model: str | None
+    """The model of every step that names none, or ``None``."""
+    fresh: bool
+    seed: int
+    progress: Progress
+    listeners: Sequence[Listener] = ()
+    unpaused: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the run may send."""
+    unusable: dict[str, CallError] = field(default_factory=dict)
+    """Models that this run does not ask again, by name: the key is refused, or there is no such model."""
+
+    def record(self, event: Event) -> None:
+        """Journals an event, then tells the listeners.
+
+        Raises:
+            JournalWriteError: If it could not be written; nobody is told then.
+        """
+        self.services.journal.write(event)
+        for listener in self.listeners:
+            listener(event)

@@ -1,0 +1,6 @@
+"""Which model is asked: strategies are async functions of ``(request, ask)``."""
+
+from orchestration_nb.routing.cascade import agrees, cascade
+from orchestration_nb.routing.registry import Strategies, strategy
+
+__all__ = ["Strategies", "agrees", "cascade", "strategy"]

@@ -1,0 +1,207 @@
+"""The one place where the rooms are wired together: a workspace and everything that its runs share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestration_nb.calls import Timeouts
+from orchestration_nb.catalog import ALIASES, Catalog, Model, Price
+from orchestration_nb.clock import Clock, SystemClock
+from orchestration_nb.config import ModelSettings, Settings, find_workspace, is_trusted, load_settings
+from orchestration_nb.cost import prices
+from orchestration_nb.cost.cache import ExactCache
+from orchestration_nb.engine.loop import EngineLoop, engine_loop
+from orchestration_nb.engine.services import Services
+from orchestration_nb.errors import NotAuthorisedError, UnknownModelError, UsageError
+from orchestration_nb.ledger import JournalFile, Ledger
+from orchestration_nb.providers import Availability, Provider, build
+from orchestration_nb.resilience import RetryPolicy
+from orchestration_nb.routing.registry import STRATEGIES, Strategies
+from orchestration_nb.state import State
+
+if TYPE_CHECKING:
+    from orchestration_nb.events import Listener
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """One line of ``%orchestrate models``."""
+
+    name: str
+    aliases: tuple[str, ...]
+    usable: bool
+    why: str
+    """Why it cannot be used, or where it is."""
+    price: Price | None
+    simulated: bool
+
+
+class Workspace:
+    """A folder with its settings, ledger and models.
+
+    Args:
+        folder: The folder, or ``None``: the nearest one upward from the current folder that holds ``orchestrate.toml``,
+            else the current folder.
+        environ: Where keys are read from; the process's environment unless a test says otherwise.
+        clock: Tells the time.
+
+    Raises:
+        ConfigError: If ``orchestrate.toml`` is wrong, or asks for what only a trusted workspace may.
+    """
+
+    def __init__(
+        self, folder: Path | str | None = None, *, environ: Mapping[str, str] | None = None, clock: Clock | None = None
+    ) -> None:
+        self.folder = find_workspace(Path.cwd()) if folder is None else Path(folder).resolve()
+        self.settings: Settings = load_settings(self.folder)
+        self.clock: Clock = clock or SystemClock()
+        self.engine: EngineLoop = engine_loop()
+        self.ledger = Ledger(self.folder)
+        self.state = State(self.folder)
+        self.strategies: Strategies = STRATEGIES
+        self.listeners: list[Listener] = []
+        self.providers: dict[str, Provider] = build(
+            self.settings, os.environ if environ is None else environ, trusted=is_trusted(self.folder)
+        )
+        self.catalog = _catalog(self.settings, self.providers)
+        self.services = self._services()
+        self.engine.on_close(self._close)
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.folder}>"
+
+    @classmethod
+    def current(cls) -> Workspace:
+        """The workspace of the current folder; the same object for the same folder and settings file."""
+        folder = find_workspace(Path.cwd())
+        held = _open.get(folder)
+        if held is None:
+            held = _open[folder] = cls(folder)
+        return held
+
+    def models(self) -> list[ModelStatus]:
+        """Every model that is known here, usable ones first, with its price and the reason where it cannot be used."""
+        aliases: dict[str, list[str]] = {}
+        for alias, full in self.catalog.aliases.items():
+            aliases.setdefault(full, []).append(alias)
+        available = {name: provider.availability() for name, provider in self.providers.items()}
+        rows = [
+            _status(self.catalog.resolve(name), tuple(aliases.get(name, ())), available)
+            for name in sorted({*self.catalog.models, *self.catalog.aliases.values()})
+        ]
+        return sorted(rows, key=lambda row: (not row.usable, not row.aliases, not row.simulated, row.name))
+
+    def discover(self) -> list[Model]:
+        """Looks for local servers (Ollama, LM Studio, vLLM, llama.cpp) and adds their models; at most about a second."""
+        from orchestration_nb.engine.loop import wait  # noqa: PLC0415
+        from orchestration_nb.providers.local import discover  # noqa: PLC0415
+
+        found = wait(self.engine.submit(discover()))
+        for provider, models in found:
+            self.providers[provider.name] = provider
+            self.catalog.add(models)
+        return [model for _, models in found for model in models]
+
+    def use(self, alias: str, name: str) -> Model:
+        """Points an alias at a model, for this process.
+
+        Raises:
+            UnknownModelError: If there is no such model.
+            NotAuthorisedError: If its provider cannot be used now; the hint says what is missing.
+        """
+        if not alias.isidentifier():
+            raise UsageError(f"{alias!r} cannot be an alias.", hint="Use a word such as fast, medium or strong.")
+        model = self.usable(name)
+        self.catalog.aliases[alias] = model.name
+        return model
+
+    def usable(self, name: str) -> Model:
+        """The model behind a name or alias, if it can be asked now.
+
+        Raises:
+            UnknownModelError: If there is no such model.
+            NotAuthorisedError: If its provider cannot be used now.
+        """
+        try:
+            model = self.catalog.resolve(name)
+        except UnknownModelError:
+            # Perhaps a local server's: looked for only when it is named, so that nothing slows the start.
+            if "/" not in name or name.partition("/")[0] in self.providers or not self.discover():
+                raise
+            model = self.catalog.resolve(name)
+        provider = self.providers.get(model.provider)
+        available = provider.availability() if provider else Availability(usable=False, why="no such provider", where="")
+        if not available.usable:
+            raise NotAuthorisedError(
+                f"{model.name} cannot be used: {available.why}.", hint="`%orchestrate models` lists what can be used now."
+            )
+        return model
+
+    def _services(self) -> Services:
+        settings = self.settings
+        retry, timeouts = settings.retry, settings.timeouts
+        return Services(
+            catalog=self.catalog,
+            providers=self.providers,
+            journal=JournalFile(self.folder, durable=settings.ledger.durable),
+            cache=ExactCache(self.state, self.clock),
+            retry=RetryPolicy(**retry.model_dump()),
+            timeouts=Timeouts(**timeouts.model_dump()),
+            clock=self.clock,
+            executor=self.engine.executor,
+        )
+
+    async def _close(self) -> None:
+        await self.services.cache.flush()
+        for provider in self.providers.values():
+            await provider.close()
+
+
+_open: dict[Path, Workspace] = {}
+
+
+def _catalog(settings: Settings, providers: Mapping[str, Provider]) -> Catalog:
+    catalog = Catalog(
+        aliases={**ALIASES, **settings.aliases},
+        open_providers=frozenset(name for name, provider in providers.items() if provider.is_open),
+        price_of=prices.lookup,
+    )
+    for provider in providers.values():
+        catalog.add(provider.models())
+    for name, override in settings.models.items():
+        catalog.add([_overridden(catalog, name, override)])
+    return catalog
+
+
+def _overridden(catalog: Catalog, name: str, override: ModelSettings) -> Model:
+    provider, _, wire_name = name.partition("/")
+    known = catalog.models.get(name) or Model(provider=provider, wire_name=wire_name)
+    price = known.price
+    if override.input_usd_per_mtok is not None and override.output_usd_per_mtok is not None:
+        price = Price(
+            input_usd_per_mtok=override.input_usd_per_mtok,
+            output_usd_per_mtok=override.output_usd_per_mtok,
+            cached_usd_per_mtok=override.cached_usd_per_mtok,
+            cache_write_usd_per_mtok=override.cache_write_usd_per_mtok,
+        )
+    return replace(
+        known,
+        price=price,
+        context_tokens=override.context_tokens or known.context_tokens,
+        max_output_tokens=override.max_output_tokens or known.max_output_tokens,
+    )
+
+
+def _status(model: Model, aliases: tuple[str, ...], available: Mapping[str, Availability]) -> ModelStatus:
+    here = available.get(model.provider)
+    usable = here is not None and here.usable
+    why = "no such provider" if here is None else (here.where if usable else here.why)
+    if usable and model.price is None:
+        why = f"{why}; no price known: give one in orchestrate.toml"
+    return ModelStatus(
+        name=model.name, aliases=aliases, usable=usable, why=why, price=model.price, simulated=model.simulated
+    )
