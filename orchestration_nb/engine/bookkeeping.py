@@ -45,7 +45,7 @@ def _readable(message: Message) -> str:
         if isinstance(part, Text):
             said.append(part.text)
         elif isinstance(part, Image):
-            said.append(f"[image {part.url or f'of {len(part.data or b"")} bytes'}]")
+            said.append(f"[image {part.url or str(len(part.data or b'')) + ' bytes'}]")
         elif isinstance(part, ToolCall):
             said.append(f"[calls {part.name}({dict(part.arguments)})]")
         else:

@@ -1,0 +1,110 @@
+"""A small world for the engine: fake provider, manual or real clock, a journal in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from orchestration_nb.calls import Origin, Request, Timeouts
+from orchestration_nb.catalog import Catalog
+from orchestration_nb.clock import SystemClock
+from orchestration_nb.cost.budget import Budget
+from orchestration_nb.cost.cache import ExactCache
+from orchestration_nb.engine.progress import Progress
+from orchestration_nb.engine.services import RunContext, Services
+from orchestration_nb.errors import JournalWriteError
+from orchestration_nb.ids import RequestId, RunId, new_id
+from orchestration_nb.messages import user
+from orchestration_nb.resilience import RetryPolicy
+from orchestration_nb.routing.registry import STRATEGIES
+
+
+@dataclass
+class MemoryJournal:
+    events: list = field(default_factory=list)
+    full_after: int | None = None
+
+    def write(self, event):
+        if self.full_after is not None and len(self.events) >= self.full_after:
+            raise JournalWriteError("The disk is full.")
+        self.events.append(event)
+
+    def of(self, kind):
+        return [event for event in self.events if event.event == kind]
+
+
+@dataclass
+class MemoryStore:
+    entries: dict = field(default_factory=dict)
+
+    def cached(self, key, *, now):
+        return self.entries.get(key)
+
+    def remember(self, entries):
+        self.entries.update((key, entry) for key, entry, _ in entries)
+
+
+@dataclass
+class World:
+    """Everything that a test of the engine needs."""
+
+    clock: object
+    journal: MemoryJournal
+    store: MemoryStore
+    services: Services
+
+    def context(self, *, budget=5.0, concurrency=8, strategy="fixed", model=None, fresh=False, listeners=()):
+        unpaused = asyncio.Event()
+        unpaused.set()
+        return RunContext(
+            run_id=RunId(new_id()),
+            flow="triage",
+            services=self.services,
+            budget=Budget(budget),
+            turns=asyncio.Semaphore(concurrency),
+            strategy=STRATEGIES.find(strategy),
+            strategy_name=strategy if isinstance(strategy, str) else strategy.__name__,
+            fixed=STRATEGIES.find("fixed"),
+            find_strategy=STRATEGIES.find,
+            model=model,
+            fresh=fresh,
+            seed=0,
+            progress=Progress(clock=self.clock, started_s=self.clock.monotonic(), items=1, budget_usd=budget),
+            listeners=listeners,
+            unpaused=unpaused,
+        )
+
+
+@pytest.fixture
+def make_world():
+    executors = []
+
+    def make(provider, *, clock=None, journal=None, store=None, retry=None):
+        executors.append(ThreadPoolExecutor(4))
+        clock, store = clock or SystemClock(), store or MemoryStore()
+        journal = journal or MemoryJournal()
+        catalog = Catalog(aliases={"fast": "fake/small", "medium": "fake/small", "strong": "fake/large"})
+        catalog.add(provider.models())
+        services = Services(
+            catalog=catalog,
+            providers={provider.name: provider},
+            journal=journal,
+            cache=ExactCache(store, clock),
+            retry=retry or RetryPolicy(first_wait_s=0.001, most_wait_s=0.001),
+            timeouts=Timeouts(),
+            clock=clock,
+            executor=executors[-1],
+        )
+        return World(clock, journal, store, services)
+
+    yield make
+    for executor in executors:
+        executor.shutdown(wait=True)
+
+
+def a_request(prompt="hello", **changes):
+    origin = Origin(run_id=RunId("run"), flow="triage", step="reply", item=0)
+    return Request(id=RequestId(new_id()), origin=origin, messages=(user(prompt),), **changes)
