@@ -1,3 +1,52 @@
-"""Orchestration of AI models that lives in a notebook."""
+"""Orchestration of AI models that lives in a notebook.
 
-__version__ = "0.1.0"
+Load it with ``%load_ext orchestration_nb``; ``%orchestrate help`` says what there is. Without a notebook, begin with
+:class:`Flow`.
+"""
+
+from orchestration_nb.calls import Reply, Request, Usage
+from orchestration_nb.catalog import Model, Price
+from orchestration_nb.errors import OrchestrationError
+from orchestration_nb.flow import llm, step
+from orchestration_nb.ledger import Ledger
+from orchestration_nb.messages import Image, Message, Text, Tool
+from orchestration_nb.routing import strategy
+from orchestration_nb.version import __version__
+from orchestration_nb.workspace import Workspace
+
+from orchestration_nb.flows import Flow, Run  # isort: skip - wires llm() to a workspace
+
+__all__ = [
+    "Flow",
+    "Image",
+    "Ledger",
+    "Message",
+    "Model",
+    "OrchestrationError",
+    "Price",
+    "Reply",
+    "Request",
+    "Run",
+    "Text",
+    "Tool",
+    "Usage",
+    "Workspace",
+    "__version__",
+    "ledger",
+    "llm",
+    "load_ipython_extension",
+    "step",
+    "strategy",
+]
+
+
+def ledger() -> Ledger:
+    """The current workspace's ledger: ``ledger().sql("SELECT ...")`` answers with a DataFrame."""
+    return Workspace.current().ledger
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """``%load_ext orchestration_nb``: registers ``%%orchestrate`` and ``%orchestrate``."""
+    from orchestration_nb import notebook  # noqa: PLC0415 - only a notebook needs it
+
+    notebook.load_ipython_extension(ipython)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from orchestration_nb import __version__
 from orchestration_nb.cost.budget import Budget
 from orchestration_nb.engine.loop import POLL_S, wait
 from orchestration_nb.engine.outcome import Outcome
@@ -17,9 +16,10 @@ from orchestration_nb.engine.run import FlowRun, OnError, begun
 from orchestration_nb.engine.services import RunContext
 from orchestration_nb.errors import JournalWriteError, UsageError
 from orchestration_nb.events import RunStatus
-from orchestration_nb.flow import BoundFlow, Graph, parse
+from orchestration_nb.flow import BoundFlow, Graph, Pending, parse, set_outside
 from orchestration_nb.frames import Table, results_of, table_of
 from orchestration_nb.ids import RunId, new_id
+from orchestration_nb.version import __version__
 from orchestration_nb.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -77,6 +77,11 @@ class Run:
     def error(self) -> str | None:
         """Why the run as a whole failed, or ``None``."""
         return self._flow_run.stopped_because
+
+    @property
+    def first_error(self) -> BaseException | None:
+        """The exception that the first failed item met, or ``None``."""
+        return self._flow_run.first_error
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -172,7 +177,7 @@ class Run:
             JournalWriteError: If the run stopped because it could not be recorded.
         """
         try:
-            while not self._flow_run.ended.done():
+            while not self._flow_run.ended.done():  # noqa: ASYNC110 - only a ticker lets an interrupt through
                 await asyncio.sleep(POLL_S)
         except asyncio.CancelledError:
             self.cancel()
@@ -245,7 +250,9 @@ class Flow:
         """:meth:`run`, to be awaited."""
         return await self.start(None, values=values).done()
 
-    def start(self, frame: Any = None, *, values: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]) -> Run:
+    def start(
+        self, frame: Any = None, *, values: Mapping[str, Any] | None = None, **options: Unpack[RunOptions]
+    ) -> Run:
         """Starts a run and returns at once.
 
         Args:
@@ -270,9 +277,7 @@ class Flow:
         return self.last
 
 
-def _start(
-    workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions
-) -> Run:
+def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions) -> Run:
     settings, clock = workspace.settings, workspace.clock
     budget, concurrency = _amount(options.get("budget"), settings.budget_usd), _count(options, settings.concurrency)
     strategy_name, model = _chosen(workspace, options)
@@ -333,7 +338,7 @@ def _amount(given: float | None, otherwise: float) -> float:
 
 def _count(options: RunOptions, otherwise: int) -> int:
     concurrency = options.get("concurrency") or otherwise
-    if not 1 <= concurrency <= 4096:  # noqa: PLR2004
+    if not 1 <= concurrency <= 4096:
         raise UsageError(f"{concurrency} calls in flight are not possible.", hint="Use --concurrency from 1 to 4096.")
     return concurrency
 
@@ -358,3 +363,15 @@ def _check_models(workspace: Workspace, bound: BoundFlow, model: str | None, str
         named.add("medium")
     for name in sorted(named):
         workspace.usable(name)
+
+
+def _answer_at_once(pending: Pending) -> Any:
+    """Answers an ``llm(...)`` that stands outside a flow: a run of one step, recorded like any other."""
+    run = Flow.from_source("reply = ask()", name="llm", namespace={"ask": lambda: pending}).run()
+    error = run.first_error
+    if error is not None:
+        raise error
+    return run.results["reply"].iloc[0]
+
+
+set_outside(_answer_at_once)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.errors import StepError, UsageError
@@ -21,7 +21,7 @@ class Missing(float):
 
     column: str
 
-    def __new__(cls, column: str) -> Missing:
+    def __new__(cls, column: str) -> Self:
         """A NaN that knows the name of its column."""
         value = super().__new__(cls, "nan")
         value.column = column
@@ -34,7 +34,7 @@ class Missing(float):
             f"{{{self.column} if {self.column} == {self.column} else ''}}.",
         )
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # noqa: PLE0307 - it never returns
         self._refuse()
 
     def __format__(self, spec: str) -> str:
@@ -52,7 +52,7 @@ class Binary(bytes):
             hint=f"Decode it first, e.g. frame[{self.column!r}].str.decode('utf-8').",
         )
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # noqa: PLE0307 - it never returns
         self._refuse()
 
     def __format__(self, spec: str) -> str:
@@ -126,7 +126,7 @@ def _frame_of(over: Any, pd: Any) -> pd.DataFrame | None:
         return over.to_frame(over.name if over.name is not None else "value")  # type: ignore[no-any-return]
     if isinstance(over, Sequence) and not isinstance(over, str | bytes):
         rows_are_items = all(isinstance(row, Mapping) for row in over)
-        return pd.DataFrame(list(over), dtype=object) if rows_are_items else None  # type: ignore[no-any-return]
+        return pd.DataFrame(list(over), dtype=object) if rows_are_items else None
     for convert in ("to_pandas", "to_df", "df"):  # polars and pyarrow; duckdb
         if callable(getattr(over, convert, None)):
             frame = getattr(over, convert)()

@@ -64,8 +64,8 @@ class FakeProvider:
     """A provider without a wire: answers from a function.
 
     Args:
-        respond: Takes the request; returns the reply's text or a whole :class:`~orchestration_nb.calls.RawReply`, or raises a
-            :class:`~orchestration_nb.errors.CallError`. May be async.
+        respond: Takes the request; returns the reply's text or a whole :class:`~orchestration_nb.calls.RawReply`, or
+            raises a :class:`~orchestration_nb.errors.CallError`. May be async.
         name: The provider's name; its models are priced at $1 and $2 per million tokens.
     """
 

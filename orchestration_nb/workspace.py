@@ -96,7 +96,7 @@ class Workspace:
         return sorted(rows, key=lambda row: (not row.usable, not row.aliases, not row.simulated, row.name))
 
     def discover(self) -> list[Model]:
-        """Looks for local servers (Ollama, LM Studio, vLLM, llama.cpp) and adds their models; at most about a second."""
+        """Looks for local servers (Ollama, LM Studio, vLLM, llama.cpp) and adds their models; takes about a second."""
         from orchestration_nb.engine.loop import wait  # noqa: PLC0415
         from orchestration_nb.providers.local import discover  # noqa: PLC0415
 
@@ -134,10 +134,13 @@ class Workspace:
                 raise
             model = self.catalog.resolve(name)
         provider = self.providers.get(model.provider)
-        available = provider.availability() if provider else Availability(usable=False, why="no such provider", where="")
+        available = (
+            provider.availability() if provider else Availability(usable=False, why="no such provider", where="")
+        )
         if not available.usable:
             raise NotAuthorisedError(
-                f"{model.name} cannot be used: {available.why}.", hint="`%orchestrate models` lists what can be used now."
+                f"{model.name} cannot be used: {available.why}.",
+                hint="`%orchestrate models` lists what can be used now.",
             )
         return model
 

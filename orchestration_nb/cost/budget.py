@@ -84,8 +84,8 @@ class Budget:
     def _refuse_hopeless(self, usd: float) -> None:
         if self.spent_usd + usd > self.limit_usd * (1 + 1e-12):
             raise OverBudgetError(
-                f"The budget of ${self.limit_usd:,.2f} does not cover the next call: ${self.spent_usd:,.4f} is spent and "
-                f"the call could cost up to ${usd:,.4f}.",
+                f"The budget of ${self.limit_usd:,.2f} does not cover the next call: ${self.spent_usd:,.4f} is spent "
+                f"and the call could cost up to ${usd:,.4f}.",
                 hint="Raise it with --budget USD (or budget= in Python), or lower max_tokens. "
                 "What is finished is kept and is not paid again.",
             )

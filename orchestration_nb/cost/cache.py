@@ -1,7 +1,7 @@
 """The exact cache: the same question to the same model is paid once.
 
-Two floors: entries in memory, and behind them the workspace's state store, which outlives the process. Writes to the store are
-gathered and flushed together, off the engine's loop.
+Two floors: entries in memory, and behind them the workspace's state store, which outlives the process. Writes to the
+store are gathered and flushed together, off the engine's loop.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -123,9 +123,10 @@ class ExactCache:
         self._memory: OrderedDict[str, CachedReply] = OrderedDict()
         self._memory_bytes = 0
         self._most_bytes = memory_bytes
-        self._unsaved: dict[str, tuple[str, CachedReply, datetime]] = {}
+        self._unsaved: dict[str, tuple[CachedReply, datetime]] = {}
+        self._saving: dict[str, tuple[CachedReply, datetime]] = {}
         self._flush_timer: asyncio.TimerHandle | None = None
-        self._flushing: set[asyncio.Task[None]] = set()
+        self._flush_task: asyncio.Task[None] | None = None
 
     def get(self, key: str) -> CachedReply | None:
         """The reply to that question, or ``None``."""
@@ -133,9 +134,9 @@ class ExactCache:
         if held is not None:
             self._memory.move_to_end(key)
             return held
-        unsaved = self._unsaved.get(key)
+        unsaved = self._unsaved.get(key) or self._saving.get(key)
         if unsaved is not None:
-            return unsaved[1]
+            return unsaved[0]
         entry = self._store.cached(key, now=self._clock.now())
         reply = CachedReply.load(entry) if entry is not None else None
         if reply is not None:
@@ -145,7 +146,7 @@ class ExactCache:
     def put(self, key: str, reply: CachedReply) -> None:
         """Keeps a reply; it is in memory at once and in the store within a quarter of a second."""
         self._keep(key, reply)
-        self._unsaved[key] = (key, reply, self._clock.now())
+        self._unsaved[key] = (reply, self._clock.now())
         if len(self._unsaved) >= FLUSH_AT:
             self._begin_flush()
         elif self._flush_timer is None:
@@ -153,9 +154,10 @@ class ExactCache:
 
     async def flush(self) -> None:
         """Returns when everything is in the store."""
-        self._begin_flush()
-        if self._flushing:
-            await asyncio.gather(*self._flushing)
+        while self._unsaved or self._flush_task is not None:
+            self._begin_flush()
+            if self._flush_task is not None:
+                await asyncio.shield(self._flush_task)
 
     def _keep(self, key: str, reply: CachedReply) -> None:
         if key not in self._memory:
@@ -166,21 +168,22 @@ class ExactCache:
             self._memory_bytes -= len(dropped.text) + 512
 
     def _begin_flush(self) -> None:
+        if self._flush_task is not None:
+            return  # what has come since is saved when it ends
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
-        if not self._unsaved:
-            return
-        batch = list(self._unsaved.values())
-        task = asyncio.ensure_future(self._save(batch))
-        self._flushing.add(task)
-        task.add_done_callback(self._flushing.discard)
+        if self._unsaved:
+            self._saving, self._unsaved = self._unsaved, {}
+            self._flush_task = asyncio.ensure_future(self._save())
 
-    async def _save(self, batch: list[tuple[str, CachedReply, datetime]]) -> None:
-        await asyncio.to_thread(self._write, batch)
-        for entry in batch:
-            if self._unsaved.get(entry[0]) is entry:
-                del self._unsaved[entry[0]]
+    async def _save(self) -> None:
+        try:
+            await asyncio.to_thread(self._write, self._saving)
+        finally:
+            self._saving, self._flush_task = {}, None
+            if self._unsaved:
+                self._begin_flush()
 
-    def _write(self, batch: list[tuple[str, CachedReply, datetime]]) -> None:
-        self._store.remember([(key, reply.dump(), created) for key, reply, created in batch])
+    def _write(self, batch: Mapping[str, tuple[CachedReply, datetime]]) -> None:
+        self._store.remember([(key, reply.dump(), created) for key, (reply, created) in batch.items()])

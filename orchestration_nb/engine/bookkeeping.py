@@ -208,7 +208,7 @@ class CallBook:
                 wait_ms=self._wait_ms,
                 latency_ms=latency_ms,
                 http_status=failure.http_status if failure else None,
-                provider_request_id=raw.provider_request_id if raw else failure and failure.provider_request_id,
+                provider_request_id=(raw or failure).provider_request_id if raw or failure else None,
             )
         )
 
@@ -249,9 +249,7 @@ class CallBook:
             tool_calls=held.tool_calls,
         )
 
-    def _record(
-        self, status: Status, error: BaseException | None, reply: Reply | None, raw: RawReply | None
-    ) -> None:
+    def _record(self, status: Status, error: BaseException | None, reply: Reply | None, raw: RawReply | None) -> None:
         model, price, usage, run = self.model, self.model.price, reply.usage if reply else self._usage, self._run
         cost_usd = (price or FREE).cost_usd(usage)
         billed_usd = reply.billed_usd if reply else self._billed_usd

@@ -72,6 +72,11 @@ class ItemWork:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _errors: list[tuple[str, BaseException]] = field(default_factory=list)
 
+    @property
+    def first_error(self) -> BaseException | None:
+        """What the first step that failed met, or ``None``."""
+        return self._errors[0][1] if self._errors else None
+
     async def work(self) -> ItemFinished:
         """Runs all steps; what fails stands in the answer.
 
@@ -192,7 +197,7 @@ class ItemWork:
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
         results = await loop.run_in_executor(self.run.services.executor, context.run, evaluate)
         served = {evaluated.step.name for evaluated in results}
-        ready = []
+        ready: list[BoundStep] = []
         for evaluated in results:
             await self._end_step(evaluated)
             ready.extend(step for step in self._made_ready(evaluated.step) if step.name not in served)
@@ -202,22 +207,23 @@ class ItemWork:
         """Evaluates a step's expression; what it raises is kept for :meth:`_end_step`."""
         step, tally = evaluated.step, evaluated.tally
         try:
-            for name in step.needs:
-                if name in self.broken:
-                    raise _Skipped(self.broken[name])
+            self._refuse_broken(step)
             with step_scope(lambda pending: self._ask(step, pending, step.schema, tally)) as evaluated.scope:
                 evaluated.value = step.evaluate(self.scope)
         except Exception as error:  # noqa: BLE001 - the wall of an item
             evaluated.error = error
 
+    def _refuse_broken(self, step: BoundStep) -> None:
+        for name in step.needs:
+            if name in self.broken:
+                raise _Skipped(self.broken[name])
+
     async def _end_step(self, evaluated: Evaluated) -> None:
         """Awaits what the expression left to be awaited, checks the value, and books the step."""
         step = evaluated.step
         try:
-            if evaluated.error is not None:
-                raise evaluated.error
             self.scope[step.name] = step.check(await self._value_of(evaluated))
-            error = None
+            error: BaseException | None = None
         except JournalWriteError:
             raise
         except (Exception, asyncio.CancelledError) as caught:  # noqa: BLE001 - the wall of an item
@@ -230,6 +236,8 @@ class ItemWork:
     async def _value_of(self, evaluated: Evaluated) -> Any:
         """The value, when no pending reply is left in it."""
         step, value, scope = evaluated.step, evaluated.value, evaluated.scope
+        if evaluated.error is not None:
+            raise evaluated.error
         while True:
             if isinstance(value, Pending):
                 value = await self._ask(step, value, step.schema, evaluated.tally)

@@ -97,7 +97,7 @@ def engine_loop() -> EngineLoop:
 
 
 def _forget_parent() -> None:
-    global _current, _making  # noqa: PLW0603
+    global _current, _making
     _current, _making = None, threading.Lock()
 
 

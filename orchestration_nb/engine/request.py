@@ -52,12 +52,7 @@ async def answer(request: Request, run: RunContext, tally: Tally) -> Reply:
     book = RequestBook(request, run, name)
     asking = Asking(request, run, book)
     try:
-        reply = await strategy(request, asking)
-        if not isinstance(reply, Reply):
-            raise StepError(
-                f"The strategy {name!r} returned {type(reply).__name__}, not a reply.",
-                hint="Return what `await ask(model)` gave.",
-            )
+        reply = _reply_of(name, await strategy(request, asking))
     except JournalWriteError:
         raise  # it is the record itself that failed
     except BaseException as error:
@@ -79,6 +74,15 @@ def _strategy_of(request: Request, run: RunContext) -> tuple[str, Strategy]:
     if request.strategy is not None:
         return request.strategy, run.find_strategy(request.strategy)
     return run.strategy_name, run.strategy
+
+
+def _reply_of(strategy: str, returned: object) -> Reply:
+    if not isinstance(returned, Reply):
+        raise StepError(
+            f"The strategy {strategy!r} returned {type(returned).__name__}, not a reply.",
+            hint="Return what `await ask(model)` gave.",
+        )
+    return returned
 
 
 class Asking:

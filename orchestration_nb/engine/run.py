@@ -37,9 +37,11 @@ class FlowRun:
     """Whether there is a table: without one, all steps run once, as the one item."""
     outcome: Outcome
     ended: concurrent.futures.Future[OrchestrationError | None] = field(default_factory=concurrent.futures.Future)
-    """Done when the run has ended and is recorded; its result is what stopped the run from being recorded, or ``None``."""
+    """Done when the run has ended and is recorded; its result says why it could not be recorded, or is ``None``."""
     stopped_because: str | None = None
     """Why the run as a whole failed."""
+    first_error: BaseException | None = None
+    """What the first item that failed met."""
     _task: asyncio.Task[Any] | None = None
     _cancelled: bool = False
     _stopping: bool = False
@@ -117,7 +119,8 @@ class FlowRun:
         if once:
             await self._evaluate_once(Plan.of(once))
         plan = Plan.of([step for step in self.bound.steps if step not in once])
-        count = self.started.concurrency if self.started.items is None else min(self.started.items, self.started.concurrency)
+        most, items = self.started.concurrency, self.started.items
+        count = most if items is None else min(items, most)
         producers = [asyncio.ensure_future(self._produce(plan)) for _ in range(max(1, count))]
         try:
             await asyncio.gather(*producers)
@@ -152,6 +155,7 @@ class FlowRun:
             ended = work.cancelled()
             self._take(ended, work.scope)
             raise
+        self.first_error = self.first_error or work.first_error
         self._take(ended, work.scope)
 
     def _take(self, ended: ItemFinished, scope: dict[str, Any]) -> None:

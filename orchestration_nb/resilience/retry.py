@@ -57,7 +57,7 @@ async def retry_waits(
     try:
         return await attempt(1, 0.0)
     except CallError as error:
-        if not error.retryable or policy.attempts < 2:  # noqa: PLR2004
+        if not error.retryable or policy.attempts < 2:
             raise
         return await _again(attempt, error, policy, clock, started + (deadline_s or policy.deadline_s))
 
@@ -70,7 +70,8 @@ async def _again(
     waited = 0.0
 
     def wait(state: RetryCallState) -> float:
-        return policy.wait_s(state.attempt_number, state.outcome and state.outcome.exception())
+        error = state.outcome.exception() if state.outcome else None
+        return policy.wait_s(state.attempt_number, error)
 
     def patience_ends(state: RetryCallState) -> bool:
         return state.attempt_number >= policy.attempts or clock.monotonic() + state.upcoming_sleep > deadline

@@ -30,7 +30,7 @@ class Strategies:
             UsageError: If it is not an async function of ``(request, ask)``.
         """
         name = getattr(function, "__name__", "")
-        if not inspect.iscoroutinefunction(function) or len(inspect.signature(function).parameters) < 2:  # noqa: PLR2004
+        if not inspect.iscoroutinefunction(function) or len(inspect.signature(function).parameters) < 2:
             raise UsageError(
                 f"{name or function!r} is not a strategy.",
                 hint="Write `async def name(request, ask): return await ask('fast')`.",

@@ -23,7 +23,6 @@ from orchestration_nb.errors import (
     StepError,
 )
 from orchestration_nb.testing import FakeProvider, settle
-
 from tests.engine.conftest import MemoryJournal, a_request
 
 PAID = (10 * 1.0 + 5 * 2.0) / 1e6  # the fake provider's ten tokens in and five out
@@ -92,7 +91,14 @@ async def test_the_cache_outlives_the_process(make_world):
 
 
 @pytest.mark.parametrize(
-    "other", [{"system": "Be brief."}, {"temperature": 0.5}, {"max_tokens": 7}, {"model": "strong"}, {"sample": 0, "output": SCHEMA}]
+    "other",
+    [
+        {"system": "Be brief."},
+        {"temperature": 0.5},
+        {"max_tokens": 7},
+        {"model": "strong"},
+        {"sample": 0, "output": SCHEMA},
+    ],
 )
 async def test_a_question_that_differs_in_anything_is_another_one(make_world, other):
     provider = FakeProvider(lambda request: '{"value": 1}')
@@ -190,7 +196,9 @@ async def test_a_model_that_never_fits_is_asked_three_times(make_world):
 
 
 async def test_a_reply_cut_at_max_tokens_is_not_asked_for_again(make_world):
-    provider = FakeProvider(lambda request: RawReply(text='{"val', usage=Usage(output_tokens=3), finish_reason="length"))
+    provider = FakeProvider(
+        lambda request: RawReply(text='{"val', usage=Usage(output_tokens=3), finish_reason="length")
+    )
     with pytest.raises(SchemaNotMetError, match="cut at max_tokens=1024"):
         await answer(a_request(output=SCHEMA), make_world(provider).context(), Tally())
     assert len(provider.requests) == 1
@@ -216,7 +224,7 @@ async def test_a_call_that_could_pass_the_budget_is_not_sent(make_world):
 
 async def test_a_model_without_a_price_is_refused(make_world):
     provider = FakeProvider(lambda request: "hi")
-    provider.models = lambda: []
+    provider.models = list
     world = make_world(provider)
     world.services.catalog.open_providers = frozenset({"fake"})
     with pytest.raises(PriceUnknownError, match="fake/new") as caught:
