@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from orchestration_nb.cost.budget import Budget
-from orchestration_nb.engine.loop import POLL_S, wait
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.engine.run import FlowRun, OnError, begun
 from orchestration_nb.engine.services import RunContext
-from orchestration_nb.errors import JournalWriteError, UsageError
-from orchestration_nb.events import RunStatus
+from orchestration_nb.errors import UsageError
 from orchestration_nb.flow import BoundFlow, Graph, Pending, parse, set_outside
-from orchestration_nb.frames import Table, results_of, table_of
+from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
+from orchestration_nb.plan import Plan, plan_of
+from orchestration_nb.routing.registry import DEFAULT_MODEL
+from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
 from orchestration_nb.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-CANCEL_S = 1.0
-"""How long an interrupted cell waits for what was in flight to be booked."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -50,145 +44,6 @@ class RunOptions(TypedDict, total=False):
     """Pay again for what the cache holds."""
     tags: Mapping[str, str]
     """Kept with the run in the ledger."""
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """One execution of a flow; also while it is under way."""
-
-    flow: str
-    id: RunId
-    progress: Progress
-    _flow_run: FlowRun
-    _table: Table | None
-    _workspace: Workspace
-
-    def __repr__(self) -> str:
-        done = f"{self.progress.done} of {self.progress.items} items"
-        money = f"${self.cost_usd:,.4f}{' simulated' if self.progress.simulated else ''}"
-        return f"<Run {self.id} of {self.flow}: {self.status}, {done}, {money}>"
-
-    @property
-    def status(self) -> RunStatus:
-        """``running``, ``paused``, ``done``, ``failed`` or ``cancelled``."""
-        return self.progress.status
-
-    @property
-    def error(self) -> str | None:
-        """Why the run as a whole failed, or ``None``."""
-        return self._flow_run.stopped_because
-
-    @property
-    def first_error(self) -> BaseException | None:
-        """The exception that the first failed item met, or ``None``."""
-        return self._flow_run.first_error
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The names of the steps, in order."""
-        return tuple(self._flow_run.outcome.steps)
-
-    @property
-    def results(self) -> pd.DataFrame:
-        """One row an item, in the order of the input: its columns, the steps, ``_status``, ``_error``, ``_cost_usd``
-        (US dollars at list price) and ``_latency_ms``; complete once the run has ended.
-        """  # noqa: D205
-        unfinished = {"running": "running", "paused": "paused", "cancelled": "cancelled"}.get(self.status, "skipped")
-        return results_of(self._table, self._flow_run.outcome, unfinished)
-
-    @property
-    def errors(self) -> pd.DataFrame:
-        """The rows of :attr:`results` whose item failed."""
-        results = self.results
-        return results[results["_status"] == "failed"]
-
-    @property
-    def calls(self) -> pd.DataFrame:
-        """The run's rows of the ledger's table ``calls``."""
-        return self._workspace.ledger.sql("SELECT * FROM calls WHERE run_id = ? ORDER BY call_id", [self.id])
-
-    @property
-    def step_summary(self) -> pd.DataFrame:
-        """One row a step: items, failed, cost (US dollars), p50 and p95 latency (ms)."""
-        import pandas as pd  # noqa: PLC0415
-
-        rows = []
-        for name, column in self._flow_run.outcome.steps.items():
-            latency = pd.Series(column.latency_ms, dtype=float).dropna()
-            rows.append(
-                {
-                    "step": name,
-                    "items": len(latency),
-                    "cost_usd": sum(column.cost_usd),
-                    "p50_ms": latency.quantile(0.5),
-                    "p95_ms": latency.quantile(0.95),
-                }
-            )
-        return pd.DataFrame(rows)
-
-    @property
-    def cost_usd(self) -> float:
-        """US dollars at list price, cache hits included."""
-        return self.progress.cost_usd
-
-    @property
-    def billed_usd(self) -> float:
-        """US dollars spent; simulated ones where the models are."""
-        return self.progress.billed_usd
-
-    def cancel(self) -> None:
-        """Stops everything in flight; what is finished stays."""
-        self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.cancel)
-
-    def pause(self) -> None:
-        """Sends nothing more until :meth:`resume`; what is in flight ends."""
-        self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.pause)
-
-    def resume(self) -> None:
-        """Goes on after :meth:`pause`."""
-        self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.resume)
-
-    def wait(self, *, on_tick: Callable[[], None] | None = None) -> Run:
-        """Blocks until the run has ended.
-
-        Args:
-            on_tick: Called every 50 ms on the caller's thread.
-
-        Raises:
-            KeyboardInterrupt: If interrupted; the run is cancelled first.
-            JournalWriteError: If the run stopped because it could not be recorded.
-        """
-        if self._workspace.engine.is_current():
-            raise UsageError("A flow cannot block the engine's own thread.", hint="Write `await flow.amap(...)`.")
-        try:
-            wait(self._flow_run.ended, on_tick=on_tick)
-        except KeyboardInterrupt:
-            self.cancel()
-            concurrent.futures.wait([self._flow_run.ended], timeout=CANCEL_S)
-            raise
-        return self._ended()
-
-    async def done(self) -> Run:
-        """Waits in an async cell until the run has ended.
-
-        An idle loop of a kernel is not woken by an interrupt, so this waits in small steps.
-
-        Raises:
-            JournalWriteError: If the run stopped because it could not be recorded.
-        """
-        try:
-            while not self._flow_run.ended.done():  # noqa: ASYNC110 - only a ticker lets an interrupt through
-                await asyncio.sleep(POLL_S)
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
-        return self._ended()
-
-    def _ended(self) -> Run:
-        error = self._flow_run.ended.result()
-        if isinstance(error, JournalWriteError):
-            raise error
-        return self
 
 
 @dataclass(slots=True, eq=False)
@@ -264,17 +119,43 @@ class Flow:
             OrchestrationError: If it cannot be run at all.
         """
         workspace = self._workspace or Workspace.current()
-        table = table_of(frame) if frame is not None else None
-        seed = options.get("seed", 0)
-        if table is not None and (sample := options.get("sample")) is not None:
-            if sample < 1:
-                raise UsageError(f"A sample of {sample} rows is none.", hint="Use --sample with a number from 1.")
-            table = table.sampled(sample, seed)
-        bound = self.graph.bind(
-            table.columns if table is not None else (), {**self.namespace, **(values or {})}, item=table is not None
-        )
+        table = _input(frame, options)
+        bound = self._bound(table, values or {})
         self.last = _start(workspace, self, bound, table, options)
         return self.last
+
+    def plan(self, frame: Any = None, **options: Unpack[RunOptions]) -> Plan:
+        """What a run would ask, without asking: how many requests of which step to which model.
+
+        Args:
+            frame: As for :meth:`start`.
+            **options: As for :meth:`start`.
+
+        Raises:
+            OrchestrationError: If it could not be run at all.
+        """
+        workspace = self._workspace or Workspace.current()
+        table = _input(frame, options)
+        bound = self._bound(table, {})
+        strategy, model = _chosen(workspace, options)
+        _check_models(workspace, bound, model, strategy)
+        who = model or (DEFAULT_MODEL if strategy == "fixed" else strategy)
+        return plan_of(self, bound, table, who)
+
+    def _bound(self, table: Table | None, values: Mapping[str, Any]) -> BoundFlow:
+        columns = table.columns if table is not None else ()
+        return self.graph.bind(columns, {**self.namespace, **values}, item=table is not None)
+
+
+def _input(frame: Any, options: RunOptions) -> Table | None:
+    if frame is None:
+        return None
+    table, sample = table_of(frame), options.get("sample")
+    if sample is None:
+        return table
+    if sample < 1:
+        raise UsageError(f"A sample of {sample} rows is none.", hint="Use --sample with a number from 1.")
+    return table.sampled(sample, options.get("seed", 0))
 
 
 def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions) -> Run:
@@ -282,6 +163,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     budget, concurrency = _amount(options.get("budget"), settings.budget_usd), _count(options, settings.concurrency)
     strategy_name, model = _chosen(workspace, options)
     _check_models(workspace, bound, model, strategy_name)
+    requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
     progress = Progress(clock=clock, started_s=clock.monotonic(), items=size, budget_usd=budget)
     context = RunContext(
@@ -298,7 +180,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         fresh=options.get("fresh", False),
         seed=options.get("seed", 0),
         progress=progress,
-        listeners=tuple(workspace.listeners),
+        listeners=(requests, *workspace.listeners),
     )
     started = begun(
         run_id=run_id,
@@ -326,7 +208,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         outcome=Outcome.of([step.name for step in bound.steps]),
     )
     workspace.engine.submit(flow_run.execute())
-    return Run(flow.name, run_id, progress, flow_run, table, workspace)
+    return Run(flow, run_id, progress, flow_run, table, workspace, requests)
 
 
 def _amount(given: float | None, otherwise: float) -> float:
@@ -356,11 +238,15 @@ def _chosen(workspace: Workspace, options: RunOptions) -> tuple[str, str | None]
 
 def _check_models(workspace: Workspace, bound: BoundFlow, model: str | None, strategy: str) -> None:
     """Finds a model that does not exist or has no key before anything is paid."""
-    named = {name for step in bound.steps for name in step.models}
+    questions = [question for step in bound.steps for question in step.step.questions]
+    named = {question.model for question in questions if question.model is not None}
     if model is not None:
         named.add(model)
-    elif strategy == "fixed" and any(step.kind == "llm" and not step.models for step in bound.steps):
-        named.add("medium")
+    elif strategy == "fixed" and any(question.model is None and question.strategy is None for question in questions):
+        named.add(DEFAULT_MODEL)
+    for question in questions:
+        if question.strategy is not None:
+            workspace.strategies.find(question.strategy)
     for name in sorted(named):
         workspace.usable(name)
 

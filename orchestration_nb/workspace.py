@@ -170,7 +170,9 @@ _open: dict[Path, Workspace] = {}
 def _catalog(settings: Settings, providers: Mapping[str, Provider]) -> Catalog:
     catalog = Catalog(
         aliases={**ALIASES, **settings.aliases},
-        open_providers=frozenset(name for name, provider in providers.items() if provider.is_open),
+        open_providers=frozenset(
+            name for name, provider in providers.items() if not any(model.simulated for model in provider.models())
+        ),
         price_of=prices.lookup,
     )
     for provider in providers.values():

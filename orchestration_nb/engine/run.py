@@ -12,8 +12,8 @@ from typing import Any, Literal
 from orchestration_nb.engine.items import ItemWork, Plan
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.services import RunContext
-from orchestration_nb.errors import JournalWriteError, OrchestrationError
-from orchestration_nb.events import ItemFinished, RunFinished, RunStarted, RunStatus
+from orchestration_nb.errors import JournalWriteError, OrchestrationError, OverBudgetError, StepError
+from orchestration_nb.events import ItemFinished, RunFinished, RunStarted, RunStatus, StepFinished
 from orchestration_nb.flow import BoundFlow
 
 OnError = Literal["keep", "stop"]
@@ -38,10 +38,12 @@ class FlowRun:
     outcome: Outcome
     ended: concurrent.futures.Future[OrchestrationError | None] = field(default_factory=concurrent.futures.Future)
     """Done when the run has ended and is recorded; its result says why it could not be recorded, or is ``None``."""
-    stopped_because: str | None = None
+    stopped_because: OrchestrationError | None = None
     """Why the run as a whole failed."""
     first_error: BaseException | None = None
     """What the first item that failed met."""
+    failures: list[tuple[int, StepFinished]] = field(default_factory=list)
+    """Position of the item, and its step that failed."""
     _task: asyncio.Task[Any] | None = None
     _cancelled: bool = False
     _stopping: bool = False
@@ -64,9 +66,8 @@ class FlowRun:
         except asyncio.CancelledError:
             status = "cancelled"
         except JournalWriteError as caught:
-            error, self.stopped_because = caught, str(caught)
+            error = self.stopped_because = caught
         except BaseException as caught:
-            self.stopped_because = f"{type(caught).__name__}: {caught}"
             self.ended.set_exception(caught)
             raise
         finally:
@@ -100,7 +101,7 @@ class FlowRun:
                     RunFinished(
                         run_id=context.run_id,
                         status=status,
-                        error=self.stopped_because,
+                        error=str(self.stopped_because) if self.stopped_because else None,
                         items_ok=progress.done - progress.failed,
                         items_failed=progress.failed,
                         cost_usd=progress.cost_usd,
@@ -109,7 +110,7 @@ class FlowRun:
                     )
                 )
         except JournalWriteError as caught:
-            error, status, self.stopped_because = caught, "failed", str(caught)
+            error, status, self.stopped_because = caught, "failed", caught
         progress.status = status
         if not self.ended.done():
             self.ended.set_result(error)
@@ -132,7 +133,9 @@ class FlowRun:
 
     async def _evaluate_once(self, plan: Plan) -> None:
         work = ItemWork(plan, self.context, -1, {})
-        self.context.record(await work.work())
+        ended = await work.work()
+        self.context.record(ended)
+        self._note_failures(ended)
         self._base = work.scope
         self._broken = work.broken
 
@@ -155,7 +158,10 @@ class FlowRun:
             ended = work.cancelled()
             self._take(ended, work.scope)
             raise
-        self.first_error = self.first_error or work.first_error
+        error = work.first_error
+        self.first_error = self.first_error or error
+        if isinstance(error, OverBudgetError):
+            self.stopped_because = self.stopped_because or error
         self._take(ended, work.scope)
 
     def _take(self, ended: ItemFinished, scope: dict[str, Any]) -> None:
@@ -165,11 +171,14 @@ class FlowRun:
         progress.done += 1
         if ended.status not in ("ok", "degraded"):
             progress.failed += 1
-            if ended.error_type == "OverBudgetError":
-                self.stopped_because = self.stopped_because or ended.error
+            self._note_failures(ended)
             if self.on_error == "stop" and ended.status == "failed" and not self._stopping:
                 self._stopping = True
-                self.stopped_because = f"Stopped at row {ended.item}: {ended.error}"
+                hint = "Mend it, or let the others go on with --on-error keep."
+                self.stopped_because = StepError(f"Stopped at row {ended.item}: {ended.error}", hint=hint)
+
+    def _note_failures(self, ended: ItemFinished) -> None:
+        self.failures.extend((ended.item, step) for step in ended.steps if step.status == "failed")
 
 
 def begun(**facts: Any) -> RunStarted:

@@ -55,6 +55,9 @@ class Strategies:
         return found
 
 
+DEFAULT_MODEL = "medium"
+"""The alias that answers where neither the step nor the run names a model."""
+
 STRATEGIES = Strategies()
 """Those of this process: the built-in ones, and each function under ``@strategy``."""
 
@@ -80,4 +83,4 @@ def strategy(function: S) -> S:
 async def fixed(request: Any, ask: Any) -> Any:
     """Asks the step's or the run's model; ``medium`` where none is named."""
     request.decision.reason = "the model named for the step or the run" if request.model else "the default model"
-    return await ask(request.model or "medium")
+    return await ask(request.model or DEFAULT_MODEL)

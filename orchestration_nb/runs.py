@@ -1,0 +1,198 @@
+"""One execution of a flow, as its user holds it: its state, its results, and the ways to wait for it or stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestration_nb.engine.loop import POLL_S, wait
+from orchestration_nb.engine.progress import Progress
+from orchestration_nb.engine.run import FlowRun
+from orchestration_nb.errors import OrchestrationError, UsageError
+from orchestration_nb.events import Event, RequestFinished, RunStatus
+from orchestration_nb.frames import Table, results_of
+from orchestration_nb.ids import RunId
+from orchestration_nb.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from orchestration_nb.flows import Flow
+
+CANCEL_S = 1.0
+"""How long an interrupted cell waits for what was in flight to be booked."""
+
+
+@dataclass(slots=True)
+class Requests:
+    """Counts the requests of each step; listens to the run's events."""
+
+    by_step: dict[str, Counter[str]] = field(default_factory=dict)
+    """Step to model to how many requests it answered."""
+    failed: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    """Step to how many calls were made for it."""
+
+    def __call__(self, event: Event) -> None:
+        """Takes one event."""
+        if isinstance(event, RequestFinished):
+            self.calls[event.step] += event.calls
+            if event.model is None:
+                self.failed[event.step] += 1
+            else:
+                self.by_step.setdefault(event.step, Counter())[event.model] += 1
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One execution of a flow; also while it is under way."""
+
+    flow: Flow
+    id: RunId
+    progress: Progress
+    """How far it is: counters that may be read at any time."""
+    _flow_run: FlowRun
+    _table: Table | None
+    _workspace: Workspace
+    _requests: Requests
+
+    def __repr__(self) -> str:
+        done = f"{self.progress.done} of {self.progress.items} items"
+        money = f"${self.cost_usd:,.4f}{' simulated' if self.progress.simulated else ''}"
+        return f"<Run {self.id} of {self.flow.name}: {self.status}, {done}, {money}>"
+
+    @property
+    def status(self) -> RunStatus:
+        """``running``, ``paused``, ``done``, ``failed`` or ``cancelled``."""
+        return self.progress.status
+
+    @property
+    def error(self) -> OrchestrationError | None:
+        """Why the run as a whole failed, or ``None``; items that failed are in :attr:`errors`."""
+        return self._flow_run.stopped_because
+
+    @property
+    def first_error(self) -> BaseException | None:
+        """What the first failed item met, or ``None``."""
+        return self._flow_run.first_error
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """One row an item, in the order of the input; complete once the run has ended.
+
+        Its columns: those of the input, one a step, ``_status``, ``_error``, ``_cost_usd`` (US dollars at list price)
+        and ``_latency_ms``.
+        """
+        names = {"running": "running", "paused": "paused", "cancelled": "cancelled"}
+        return results_of(self._table, self._flow_run.outcome, names.get(self.status, "skipped"))
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """One row a failed step: ``item``, ``step``, ``error_type``, ``error``.
+
+        ``item`` is the position in the input, -1 for a step that is evaluated once per run.
+        """
+        import pandas as pd  # noqa: PLC0415
+
+        rows = [(item, step.step, step.error_type, step.error) for item, step in self._flow_run.failures]
+        return pd.DataFrame(rows, columns=["item", "step", "error_type", "error"]).sort_values(
+            "item", ignore_index=True
+        )
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """One row a step: its ``kind``, ``calls``, ``models``, ``cost_usd``, ``p50_ms``, ``p95_ms`` and ``errors``."""
+        import pandas as pd  # noqa: PLC0415
+
+        failed = Counter(step.step for _, step in self._flow_run.failures)
+        rows = []
+        for step in self.flow.graph.steps:
+            column = self._flow_run.outcome.steps[step.name]
+            latency_ms = pd.Series(column.latency_ms, dtype=float).dropna()
+            models = self._requests.by_step.get(step.name, Counter())
+            rows.append(
+                {
+                    "step": step.name,
+                    "kind": step.kind,
+                    "calls": self._requests.calls[step.name],
+                    "models": ", ".join(name for name, _ in models.most_common()),
+                    "cost_usd": float(sum(column.cost_usd)),
+                    "p50_ms": float(latency_ms.quantile(0.5)),
+                    "p95_ms": float(latency_ms.quantile(0.95)),
+                    "errors": failed[step.name],
+                }
+            )
+        return pd.DataFrame(rows)
+
+    @property
+    def calls(self) -> pd.DataFrame:
+        """The run's rows of the ledger's table ``calls``."""
+        return self._workspace.ledger.sql("SELECT * FROM calls WHERE run_id = ? ORDER BY call_id", [self.id])
+
+    @property
+    def cost_usd(self) -> float:
+        """US dollars at list price, cache hits included."""
+        return self.progress.cost_usd
+
+    @property
+    def billed_usd(self) -> float:
+        """US dollars spent; simulated ones where the models are."""
+        return self.progress.billed_usd
+
+    def cancel(self) -> None:
+        """Stops everything in flight; what is finished stays."""
+        self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.cancel)
+
+    def pause(self) -> None:
+        """Sends nothing more until :meth:`resume`; what is in flight ends."""
+        self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.pause)
+
+    def resume(self) -> None:
+        """Goes on after :meth:`pause`."""
+        self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.resume)
+
+    def wait(self, *, on_tick: Callable[[], None] | None = None) -> Run:
+        """Blocks until the run has ended.
+
+        Args:
+            on_tick: Called every 50 ms on the caller's thread.
+
+        Raises:
+            KeyboardInterrupt: If interrupted; the run is cancelled first.
+            JournalWriteError: If the run stopped because it could not be recorded.
+        """
+        if self._workspace.engine.is_current():
+            raise UsageError("A flow cannot block the engine's own thread.", hint="Write `await flow.amap(...)`.")
+        try:
+            wait(self._flow_run.ended, on_tick=on_tick)
+        except KeyboardInterrupt:
+            self.cancel()
+            concurrent.futures.wait([self._flow_run.ended], timeout=CANCEL_S)
+            raise
+        return self._ended()
+
+    async def done(self) -> Run:
+        """Waits in an async cell until the run has ended.
+
+        An idle loop of a kernel is not woken by an interrupt, so this waits in small steps.
+
+        Raises:
+            JournalWriteError: If the run stopped because it could not be recorded.
+        """
+        try:
+            while not self._flow_run.ended.done():  # noqa: ASYNC110 - only a ticker lets an interrupt through
+                await asyncio.sleep(POLL_S)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        return self._ended()
+
+    def _ended(self) -> Run:
+        unrecorded = self._flow_run.ended.result()
+        if unrecorded is not None:
+            raise unrecorded
+        return self
