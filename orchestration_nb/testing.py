@@ -7,10 +7,13 @@ import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from orchestration_nb.calls import RawReply, Request, Timeouts, Usage
 from orchestration_nb.catalog import Model, Price
+from orchestration_nb.clock import Clock
 from orchestration_nb.providers import Availability
+from orchestration_nb.workspace import Workspace
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
@@ -69,8 +72,6 @@ class FakeProvider:
         name: The provider's name; its models are priced at $1 and $2 per million tokens.
     """
 
-    is_open = True
-
     def __init__(
         self, respond: Callable[[Request], str | RawReply | Awaitable[str | RawReply]], *, name: str = "fake"
     ) -> None:
@@ -100,3 +101,20 @@ class FakeProvider:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def fake_workspace(folder: Path | str, provider: FakeProvider, *, clock: Clock | None = None) -> Workspace:
+    """A workspace in which every alias is answered by a fake provider, and no key is seen.
+
+    Args:
+        folder: Where its ledger goes, such as pytest's ``tmp_path``.
+        provider: Answers.
+        clock: Tells the time; the machine's own unless given.
+    """
+    workspace = Workspace(folder, environ={}, clock=clock)
+    workspace.providers[provider.name] = provider
+    workspace.catalog.add(provider.models())
+    sizes = {"fast": "small", "medium": "small", "strong": "large"}
+    workspace.catalog.aliases.update({alias: f"{provider.name}/{size}" for alias, size in sizes.items()})
+    workspace.catalog.open_providers |= {provider.name}
+    return workspace
