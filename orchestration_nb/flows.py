@@ -23,6 +23,9 @@ from orchestration_nb.version import __version__
 from orchestration_nb.workspace import Workspace
 
 
+__all__ = ["Flow", "Plan", "Run", "RunOptions"]
+
+
 class RunOptions(TypedDict, total=False):
     """How a flow is run; all may be left out."""
 

@@ -14,17 +14,21 @@ from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.config import ModelSettings, Settings, find_workspace, is_trusted, load_settings
 from orchestration_nb.cost import prices
 from orchestration_nb.cost.cache import ExactCache
-from orchestration_nb.engine.loop import EngineLoop, engine_loop
+from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
 from orchestration_nb.engine.services import Services
-from orchestration_nb.errors import NotAuthorisedError, UnknownModelError, UsageError
+from orchestration_nb.errors import NotAuthorisedError, UsageError
 from orchestration_nb.ledger import JournalFile, Ledger
 from orchestration_nb.providers import Availability, Provider, build
+from orchestration_nb.providers.local import LocalProvider, discover
 from orchestration_nb.resilience import RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
 from orchestration_nb.state import State
 
 if TYPE_CHECKING:
     from orchestration_nb.events import Listener
+
+
+NOT_THERE = Availability(usable=False, why="no provider has that name", where="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +65,14 @@ class Workspace:
         self.clock: Clock = clock or SystemClock()
         self.engine: EngineLoop = engine_loop()
         self.ledger = Ledger(self.folder)
-        self.state = State(self.folder)
+        self.state = State(self.folder, keep_days=self.settings.cache_ttl_days)
         self.strategies: Strategies = STRATEGIES
         self.listeners: list[Listener] = []
         self.providers: dict[str, Provider] = build(
-            self.settings, os.environ if environ is None else environ, trusted=is_trusted(self.folder)
+            self.settings,
+            os.environ if environ is None else environ,
+            trusted=is_trusted(self.folder),
+            folder=self.folder,
         )
         self.catalog = _catalog(self.settings, self.providers)
         self.services = self._services()
@@ -97,14 +104,11 @@ class Workspace:
 
     def discover(self) -> list[Model]:
         """Looks for local servers (Ollama, LM Studio, vLLM, llama.cpp) and adds their models; takes about a second."""
-        from orchestration_nb.engine.loop import wait  # noqa: PLC0415
-        from orchestration_nb.providers.local import discover  # noqa: PLC0415
-
-        found = wait(self.engine.submit(discover()))
-        for provider, models in found:
-            self.providers[provider.name] = provider
-            self.catalog.add(models)
-        return [model for _, models in found for model in models]
+        wait(self.engine.submit(discover(self.providers.values())))
+        local = [provider for provider in self.providers.values() if isinstance(provider, LocalProvider)]
+        found = [model for provider in local for model in provider.models()]
+        self.catalog.add(found)
+        return found
 
     def use(self, alias: str, name: str) -> Model:
         """Points an alias at a model, for this process.
@@ -126,17 +130,11 @@ class Workspace:
             UnknownModelError: If there is no such model.
             NotAuthorisedError: If its provider cannot be used now.
         """
-        try:
-            model = self.catalog.resolve(name)
-        except UnknownModelError:
-            # Perhaps a local server's: looked for only when it is named, so that nothing slows the start.
-            if "/" not in name or name.partition("/")[0] in self.providers or not self.discover():
-                raise
-            model = self.catalog.resolve(name)
+        model = self.catalog.resolve(name)
         provider = self.providers.get(model.provider)
-        available = (
-            provider.availability() if provider else Availability(usable=False, why="no such provider", where="")
-        )
+        if isinstance(provider, LocalProvider) and not provider.availability().usable:
+            self.discover()  # looked for only when one is named, so that nothing slows the start
+        available = provider.availability() if provider else NOT_THERE
         if not available.usable:
             raise NotAuthorisedError(
                 f"{model.name} cannot be used: {available.why}.",

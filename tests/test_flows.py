@@ -88,7 +88,7 @@ def test_steps_wait_only_for_what_they_use(make_flow):
 
 
 def test_braces_in_a_prompt_reach_the_model_unchanged(make_flow):
-    flow, provider = make_flow('reply = llm(\'{"a": 1} {{x}} \' + body)')
+    flow, provider = make_flow("reply = llm('{\"a\": 1} {{x}} ' + body)")
     flow.map(TICKETS.head(1))
     assert provider.requests[0].prompt == '{"a": 1} {{x}} refund please'
 
@@ -132,7 +132,8 @@ def test_fan_out_and_conditions(make_flow):
 def test_an_annotation_is_asked_for_and_checked(make_flow):
     replies = {"refund please": '{"value": "refund"}', "it crashes": '{"value": "bug"}', "wrong invoice": "no idea"}
     flow, provider = make_flow(
-        "queue: Literal['billing', 'bug', 'refund'] = llm(body)", lambda request: replies.get(request.prompt, "still none")
+        "queue: Literal['billing', 'bug', 'refund'] = llm(body)",
+        lambda request: replies.get(request.prompt, "still none"),
     )
     results = flow.map(TICKETS).results
     assert list(results["queue"][:2]) == ["refund", "bug"]
