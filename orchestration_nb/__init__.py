@@ -47,6 +47,6 @@ def ledger() -> Ledger:
 
 def load_ipython_extension(ipython: object) -> None:
     """``%load_ext orchestration_nb``: registers ``%%orchestrate`` and ``%orchestrate``."""
-    from orchestration_nb import notebook  # noqa: PLC0415 - only a notebook needs it
+    from orchestration_nb.notebook import load_ipython_extension as load  # noqa: PLC0415 - only a notebook needs it
 
-    notebook.load_ipython_extension(ipython)
+    load(ipython)

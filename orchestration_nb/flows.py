@@ -22,7 +22,6 @@ from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
 from orchestration_nb.workspace import Workspace
 
-
 __all__ = ["Flow", "Plan", "Run", "RunOptions"]
 
 
@@ -81,6 +80,11 @@ class Flow:
         """The flow's name."""
         return self.graph.name
 
+    @property
+    def workspace(self) -> Workspace:
+        """Where it runs: the one it was made for, else the current one."""
+        return self._workspace or Workspace.current()
+
     def __repr__(self) -> str:
         return f"<Flow {self.name}: {' -> '.join(step.name for step in self.graph.steps)}>"
 
@@ -121,10 +125,9 @@ class Flow:
         Raises:
             OrchestrationError: If it cannot be run at all.
         """
-        workspace = self._workspace or Workspace.current()
         table = _input(frame, options)
         bound = self._bound(table, values or {})
-        self.last = _start(workspace, self, bound, table, options)
+        self.last = _start(self.workspace, self, bound, table, options)
         return self.last
 
     def plan(self, frame: Any = None, **options: Unpack[RunOptions]) -> Plan:
@@ -137,7 +140,7 @@ class Flow:
         Raises:
             OrchestrationError: If it could not be run at all.
         """
-        workspace = self._workspace or Workspace.current()
+        workspace = self.workspace
         table = _input(frame, options)
         bound = self._bound(table, {})
         strategy, model = _chosen(workspace, options)

@@ -83,10 +83,9 @@ def _evaluated(step: BoundStep, table: Table | None, otherwise: str) -> Sequence
     items: Any = table.items() if table is not None else [{}]
     models: Counter[str] = Counter()
     for item in items:
-        with step_scope(None) as scope:
-            # The wall of an item: the run itself will say what is wrong with it.
-            with contextlib.suppress(Exception):
-                step.evaluate({**item, "item": item})
+        # The wall of an item: the run itself will say what is wrong with it.
+        with step_scope(None) as scope, contextlib.suppress(Exception):
+            step.evaluate({**item, "item": item})
         models.update(_who(pending, otherwise) for pending in scope.pendings)
     return [
         PlanLine(step=step.name, kind=step.kind, model=model, low=count, high=count)

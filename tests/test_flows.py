@@ -6,11 +6,14 @@ import asyncio
 import random
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from orchestration_nb.calls import RawReply, Usage
+from orchestration_nb.calls import Ask, RawReply, Request, Usage
 from orchestration_nb.errors import (
     DuplicateStepError,
     FlowError,
@@ -23,19 +26,22 @@ from orchestration_nb.errors import (
     UsageError,
 )
 from orchestration_nb.flows import Flow
+from orchestration_nb.resilience import RetryPolicy
 from orchestration_nb.routing import strategy
 from orchestration_nb.testing import FakeProvider, fake_workspace
+
+MakeFlow = Callable[..., tuple[Flow, FakeProvider]]
 
 TICKETS = pd.DataFrame({"body": ["refund please", "it crashes", "wrong invoice"], "amount": [1, 2, 3]})
 
 
-def echo(request):
+def echo(request: Request) -> Any:
     return request.prompt.upper()
 
 
 @pytest.fixture
-def make_flow(tmp_path):
-    def make(text, respond=echo, **namespace):
+def make_flow(tmp_path: Path) -> Any:
+    def make(text: str, respond: Any = echo, **namespace: Any) -> Any:
         provider = respond if isinstance(respond, FakeProvider) else FakeProvider(respond)
         workspace = fake_workspace(tmp_path, provider)
         flow = Flow.from_source(text, name="triage", namespace=namespace, workspace=workspace)
@@ -44,8 +50,8 @@ def make_flow(tmp_path):
     return make
 
 
-def test_each_row_is_answered_in_its_place(make_flow):
-    async def later_first(request):
+def test_each_row_is_answered_in_its_place(make_flow: MakeFlow) -> None:
+    async def later_first(request: Request) -> Any:
         await asyncio.sleep(0.02 if "refund" in request.prompt else 0)
         return request.prompt.upper()
 
@@ -60,12 +66,12 @@ def test_each_row_is_answered_in_its_place(make_flow):
     assert run.results["_cost_usd"].sum() == pytest.approx(run.cost_usd) == pytest.approx(3 * 20e-6)
 
 
-def test_order_and_index_of_the_input_are_kept_under_random_delays(make_flow):
+def test_order_and_index_of_the_input_are_kept_under_random_delays(make_flow: MakeFlow) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     dice = random.Random(seed)
 
-    async def jittered(request):
+    async def jittered(request: Request) -> Any:
         await asyncio.sleep(dice.random() * 0.01)
         return request.prompt
 
@@ -76,10 +82,10 @@ def test_order_and_index_of_the_input_are_kept_under_random_delays(make_flow):
     assert list(results.index) == list(frame.index)
 
 
-def test_steps_wait_only_for_what_they_use(make_flow):
+def test_steps_wait_only_for_what_they_use(make_flow: MakeFlow) -> None:
     together = threading.Barrier(2, timeout=10)
 
-    async def meet(request):
+    async def meet(request: Request) -> Any:
         await asyncio.get_running_loop().run_in_executor(None, together.wait)
         return "met"
 
@@ -87,13 +93,13 @@ def test_steps_wait_only_for_what_they_use(make_flow):
     assert list(flow.map(TICKETS.head(1)).results["right"]) == ["met"]
 
 
-def test_braces_in_a_prompt_reach_the_model_unchanged(make_flow):
+def test_braces_in_a_prompt_reach_the_model_unchanged(make_flow: MakeFlow) -> None:
     flow, provider = make_flow("reply = llm('{\"a\": 1} {{x}} ' + body)")
     flow.map(TICKETS.head(1))
     assert provider.requests[0].prompt == '{"a": 1} {{x}} refund please'
 
 
-def test_an_unknown_name_fails_before_any_call(make_flow):
+def test_an_unknown_name_fails_before_any_call(make_flow: MakeFlow) -> None:
     flow, provider = make_flow("first = llm(body)\nsecond = llm(f'{bdy}')")
     with pytest.raises(UnknownNameError, match="bdy") as caught:
         flow.map(TICKETS)
@@ -102,7 +108,7 @@ def test_an_unknown_name_fails_before_any_call(make_flow):
     assert provider.requests == []
 
 
-def test_an_async_step_a_variable_and_a_plain_step_work(make_flow):
+def test_an_async_step_a_variable_and_a_plain_step_work(make_flow: MakeFlow) -> None:
     flow, _ = make_flow(
         "@step\n"
         "async def careful(body):\n"
@@ -118,7 +124,7 @@ def test_an_async_step_a_variable_and_a_plain_step_work(make_flow):
     assert results["asked"][1] == "THREE IT CRASHES"
 
 
-def test_fan_out_and_conditions(make_flow):
+def test_fan_out_and_conditions(make_flow: MakeFlow) -> None:
     flow, provider = make_flow(
         "points = [llm(f'{word}') for word in body.split()]\nreply = llm(f'{points}') if amount > 1 else None"
     )
@@ -129,7 +135,7 @@ def test_fan_out_and_conditions(make_flow):
     assert len(provider.requests) == 6 + 2
 
 
-def test_an_annotation_is_asked_for_and_checked(make_flow):
+def test_an_annotation_is_asked_for_and_checked(make_flow: MakeFlow) -> None:
     replies = {"refund please": '{"value": "refund"}', "it crashes": '{"value": "bug"}', "wrong invoice": "no idea"}
     flow, provider = make_flow(
         "queue: Literal['billing', 'bug', 'refund'] = llm(body)",
@@ -142,14 +148,14 @@ def test_an_annotation_is_asked_for_and_checked(make_flow):
     assert sum("still none" in str(request.messages) for request in provider.requests) == 1
 
 
-def test_a_failing_item_never_stops_the_others(make_flow):
-    def picky(request):
+def test_a_failing_item_never_stops_the_others(make_flow: MakeFlow) -> None:
+    def picky(request: Request) -> Any:
         if "crashes" in request.prompt:
             raise OverloadedError("no room")
         return "fine"
 
     flow, _ = make_flow("reply = llm(body)\nsize = len(reply)\nhalf = 1 / (amount - 1)", picky)
-    flow._workspace.services.retry = flow._workspace.services.retry.__class__(attempts=1)
+    flow.workspace.services.retry = RetryPolicy(attempts=1)
     run = flow.map(TICKETS)
     results = run.results
     assert list(results["_status"]) == ["failed", "failed", "ok"]
@@ -162,7 +168,7 @@ def test_a_failing_item_never_stops_the_others(make_flow):
     assert (run.progress.done, run.progress.failed) == (3, 2)
 
 
-def test_on_error_stop_stops_the_others(make_flow):
+def test_on_error_stop_stops_the_others(make_flow: MakeFlow) -> None:
     flow, provider = make_flow("bad = 1 / (amount - 1)\nreply = llm(f'{amount} {bad}')")
     frame = pd.DataFrame({"amount": range(1, 200)})
     run = flow.map(frame, on_error="stop", concurrency=1)
@@ -172,7 +178,7 @@ def test_on_error_stop_stops_the_others(make_flow):
     assert list(run.results["_status"][:2]) == ["failed", "skipped"]
 
 
-def test_a_step_that_reaches_no_column_is_evaluated_once(make_flow):
+def test_a_step_that_reaches_no_column_is_evaluated_once(make_flow: MakeFlow) -> None:
     flow, provider = make_flow("style = llm('a style')\nreply = llm(f'{style}: {body}')")
     results = flow.map(TICKETS, fresh=True).results
     assert list(results["reply"]) == [f"A STYLE: {body.upper()}" for body in TICKETS["body"]]
@@ -180,24 +186,24 @@ def test_a_step_that_reaches_no_column_is_evaluated_once(make_flow):
     assert list(results["style"]) == ["A STYLE"] * 3
 
 
-def test_without_a_table_the_flow_runs_once_on_variables(make_flow):
+def test_without_a_table_the_flow_runs_once_on_variables(make_flow: MakeFlow) -> None:
     flow, _ = make_flow("reply = llm(f'{who}')\nsize = len(reply)", who="ada")
-    assert flow.run().results[["reply", "size"]].values.tolist() == [["ADA", 3]]
+    assert flow.run().results[["reply", "size"]].to_numpy().tolist() == [["ADA", 3]]
     assert flow.run(who="grace").results["size"][0] == 5
 
 
-def test_a_default_stands_in_and_is_marked(make_flow):
-    def fail(request):
+def test_a_default_stands_in_and_is_marked(make_flow: MakeFlow) -> None:
+    def fail(request: Request) -> Any:
         raise OverloadedError("no room")
 
     flow, _ = make_flow("reply = llm(body, default='(none)')", fail)
-    flow._workspace.services.retry = flow._workspace.services.retry.__class__(attempts=1)
+    flow.workspace.services.retry = RetryPolicy(attempts=1)
     results = flow.map(TICKETS).results
     assert list(results["reply"]) == ["(none)"] * 3
     assert set(results["_status"]) == {"degraded"}
 
 
-def test_a_pending_reply_that_is_used_or_lost_is_an_error_that_says_so(make_flow):
+def test_a_pending_reply_that_is_used_or_lost_is_an_error_that_says_so(make_flow: MakeFlow) -> None:
     flow, _ = make_flow("size = len(llm(body))\nlost = str([llm(body) for _ in 'ab' if llm(body + '!') is None])")
     run = flow.map(TICKETS.head(1))
     sentences = dict(zip(run.errors["step"], run.errors["error"], strict=True))
@@ -205,7 +211,7 @@ def test_a_pending_reply_that_is_used_or_lost_is_an_error_that_says_so(make_flow
     assert "never awaited" in sentences["lost"]
 
 
-def test_the_same_run_again_pays_nothing(make_flow):
+def test_the_same_run_again_pays_nothing(make_flow: MakeFlow) -> None:
     flow, provider = make_flow("reply = llm(body)")
     first, second = flow.map(TICKETS), flow.map(TICKETS)
     assert len(provider.requests) == 3
@@ -214,21 +220,22 @@ def test_the_same_run_again_pays_nothing(make_flow):
     assert second.progress.cache_hits == 3
 
 
-def test_a_budget_is_never_passed_and_the_rest_is_told_why(make_flow):
+def test_a_budget_is_never_passed_and_the_rest_is_told_why(make_flow: MakeFlow) -> None:
     flow, provider = make_flow("reply = llm(f'{number}', max_tokens=100)")
     run = flow.map(pd.DataFrame({"number": range(200)}), budget=0.004)
     assert run.billed_usd <= 0.004
     assert 10 < len(provider.requests) < 200
     assert run.status == "failed"
+    assert run.error is not None
     assert "--budget" in run.error.hint
     refused = run.results[run.results["_status"] == "failed"]
     assert len(refused) == 200 - len(provider.requests)
 
 
-def test_the_ledger_holds_every_call_request_item_and_step(make_flow):
+def test_the_ledger_holds_every_call_request_item_and_step(make_flow: MakeFlow) -> None:
     flow, _ = make_flow("reply = llm(body)\nsize = len(reply)")
     run = flow.map(TICKETS, tags={"team": "support"})
-    ledger = flow._workspace.ledger
+    ledger = flow.workspace.ledger
     counts = {
         table: ledger.sql(f"SELECT count(*) AS n FROM {table} WHERE run_id = ?", [run.id])["n"][0]
         for table in ("runs", "items", "steps", "requests", "calls")
@@ -238,7 +245,7 @@ def test_the_ledger_holds_every_call_request_item_and_step(make_flow):
     assert len(run.calls) == 3
 
 
-def test_a_sample_is_the_same_one_each_time_and_in_order(make_flow):
+def test_a_sample_is_the_same_one_each_time_and_in_order(make_flow: MakeFlow) -> None:
     flow, _ = make_flow("same = llm(f'{number}')")
     frame = pd.DataFrame({"number": range(100)})
     first, second = (list(flow.map(frame, sample=10).results["number"]) for _ in range(2))
@@ -247,9 +254,9 @@ def test_a_sample_is_the_same_one_each_time_and_in_order(make_flow):
     assert list(flow.map(frame, sample=10, seed=1).results["number"]) != first
 
 
-def test_a_strategy_written_by_the_analyst_is_used_by_name(make_flow):
+def test_a_strategy_written_by_the_analyst_is_used_by_name(make_flow: MakeFlow) -> None:
     @strategy
-    async def strong_for_long(request, ask):
+    async def strong_for_long(request: Request, ask: Ask) -> Any:
         return await ask("strong" if len(request.prompt) > 10 else "fast")
 
     flow, _ = make_flow("reply = llm(body)\npinned = llm('x ' + body, model='fast')")
@@ -259,13 +266,13 @@ def test_a_strategy_written_by_the_analyst_is_used_by_name(make_flow):
     assert list(run.steps["calls"]) == [3, 3]
 
 
-async def test_a_flow_can_be_awaited(make_flow):
+async def test_a_flow_can_be_awaited(make_flow: MakeFlow) -> None:
     flow, _ = make_flow("reply = llm(body)")
     assert len((await flow.amap(TICKETS)).results) == 3
 
 
-def test_cancelling_a_run_keeps_what_is_finished(make_flow):
-    async def slow_after_first(request):
+def test_cancelling_a_run_keeps_what_is_finished(make_flow: MakeFlow) -> None:
+    async def slow_after_first(request: Request) -> Any:
         if "refund" not in request.prompt:
             await asyncio.sleep(60)
         return "fine"
@@ -281,15 +288,15 @@ def test_cancelling_a_run_keeps_what_is_finished(make_flow):
     assert time.monotonic() - begun < 1
     assert run.status == "cancelled"
     assert list(run.results["_status"]) == ["ok", "cancelled", "cancelled"]
-    ledger = flow._workspace.ledger
+    ledger = flow.workspace.ledger
     assert list(ledger.sql("SELECT status FROM runs WHERE run_id = ?", [run.id])["status"]) == ["cancelled"]
     assert sorted(run.calls["status"]) == ["cancelled", "cancelled", "ok"]
 
 
-def test_a_paused_run_sends_nothing_until_it_goes_on(make_flow):
+def test_a_paused_run_sends_nothing_until_it_goes_on(make_flow: MakeFlow) -> None:
     flow, provider = make_flow("reply = llm(f'{number}')")
 
-    async def slowly(request):
+    async def slowly(request: Request) -> Any:
         await asyncio.sleep(0.005)
         return "fine"
 
@@ -307,7 +314,7 @@ def test_a_paused_run_sends_nothing_until_it_goes_on(make_flow):
     assert run.wait().progress.done == 100
 
 
-def test_a_plan_counts_without_asking(make_flow):
+def test_a_plan_counts_without_asking(make_flow: MakeFlow) -> None:
     flow, provider = make_flow(
         "queue = llm(body, model='fast')\n"
         "points = [llm(word) for word in body.split()]\n"
@@ -334,7 +341,7 @@ def test_a_plan_counts_without_asking(make_flow):
         ("body = llm('x')", FlowError, "body"),
     ],
 )
-def test_bad_cells_are_refused_with_a_sentence(make_flow, text, error, words):
+def test_bad_cells_are_refused_with_a_sentence(make_flow: MakeFlow, text: str, error: Any, words: str) -> None:
     with pytest.raises((error, UsageError), match=words) as caught:
         make_flow(text)[0].map(TICKETS)
     assert len(str(caught.value).splitlines()) == 1
@@ -356,7 +363,9 @@ def test_bad_cells_are_refused_with_a_sentence(make_flow, text, error, words):
         (TICKETS, {"model": "openai/gpt-4.1-mini"}, NotAuthorisedError, "OPENAI_API_KEY"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_asked(make_flow, frame, options, error, words):
+def test_bad_input_is_refused_before_anything_is_asked(
+    make_flow: MakeFlow, frame: Any, options: dict[str, Any], error: Any, words: str
+) -> None:
     flow, provider = make_flow("reply = llm(body)")
     with pytest.raises(error, match=words) as caught:
         flow.map(frame, **options)
@@ -364,7 +373,7 @@ def test_bad_input_is_refused_before_anything_is_asked(make_flow, frame, options
     assert provider.requests == []
 
 
-def test_a_row_without_a_value_or_with_bytes_says_so_and_the_others_go_on(make_flow):
+def test_a_row_without_a_value_or_with_bytes_says_so_and_the_others_go_on(make_flow: MakeFlow) -> None:
     flow, _ = make_flow("reply = llm(f'Ticket: {body}')")
     run = flow.map(pd.DataFrame({"body": ["fine", float("nan"), None, b"raw"]}))
     results = run.results
@@ -373,19 +382,19 @@ def test_a_row_without_a_value_or_with_bytes_says_so_and_the_others_go_on(make_f
     assert "bytes" in results["_error"][3]
 
 
-def test_a_column_whose_name_is_no_identifier_is_reached_by_item(make_flow):
+def test_a_column_whose_name_is_no_identifier_is_reached_by_item(make_flow: MakeFlow) -> None:
     flow, _ = make_flow("reply = llm(item['the body'])")
     assert flow.map(pd.DataFrame({"the body": ["hi"]})).results["reply"][0] == "HI"
 
 
-def test_a_prompt_of_ten_megabytes_arrives_whole(make_flow):
-    flow, provider = make_flow("reply = llm(body)", lambda request: str(len(request.prompt)))
+def test_a_prompt_of_ten_megabytes_arrives_whole(make_flow: MakeFlow) -> None:
+    flow, _ = make_flow("reply = llm(body)", lambda request: str(len(request.prompt)))
     run = flow.map(pd.DataFrame({"body": ["x" * 10_000_000]}), budget=100)
     assert run.results["reply"][0] == "10000000"
     assert len(run.calls) == 1
 
 
-def test_usage_of_a_reply_is_priced_by_class(make_flow):
+def test_usage_of_a_reply_is_priced_by_class(make_flow: MakeFlow) -> None:
     usage = Usage(input_tokens=1000, cached_tokens=400, output_tokens=50, reasoning_tokens=20)
     flow, _ = make_flow("reply = llm(body)", lambda request: RawReply(text="fine", usage=usage))
     run = flow.map(TICKETS.head(1))
@@ -394,10 +403,10 @@ def test_usage_of_a_reply_is_priced_by_class(make_flow):
     assert (call.cached_tokens, call.reasoning_tokens) == (400, 20)
 
 
-def test_memory_is_bounded_by_producers_not_by_items(make_flow):
+def test_memory_is_bounded_by_producers_not_by_items(make_flow: MakeFlow) -> None:
     most = 0
 
-    async def count_tasks(request):
+    async def count_tasks(request: Request) -> Any:
         nonlocal most
         most = max(most, len(asyncio.all_tasks()))
         await asyncio.sleep(0)

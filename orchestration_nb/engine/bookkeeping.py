@@ -199,6 +199,7 @@ class CallBook:
         latency_ms = measured_ms if raw is None or raw.latency_ms is None else raw.latency_ms
         self._latency_ms += latency_ms
         failure = error if isinstance(error, CallError) else None
+        named = raw or failure
         self._attempts.append(
             Attempt(
                 number=self._number,
@@ -208,7 +209,7 @@ class CallBook:
                 wait_ms=self._wait_ms,
                 latency_ms=latency_ms,
                 http_status=failure.http_status if failure else None,
-                provider_request_id=(raw or failure).provider_request_id if raw or failure else None,
+                provider_request_id=named.provider_request_id if named else None,
             )
         )
 

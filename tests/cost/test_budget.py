@@ -12,7 +12,7 @@ from orchestration_nb.errors import OverBudgetError
 from orchestration_nb.testing import settle
 
 
-async def test_what_cannot_fit_is_refused_with_the_way_out():
+async def test_what_cannot_fit_is_refused_with_the_way_out() -> None:
     budget = Budget(1.0)
     (await budget.reserve(0.9)).settle(0.9)
     with pytest.raises(OverBudgetError, match=r"\$0\.9000 is spent and the call could cost up to \$0\.2000") as caught:
@@ -20,7 +20,7 @@ async def test_what_cannot_fit_is_refused_with_the_way_out():
     assert "--budget" in caught.value.hint
 
 
-async def test_a_call_that_only_open_holds_stand_against_waits_for_them():
+async def test_a_call_that_only_open_holds_stand_against_waits_for_them() -> None:
     budget = Budget(1.0)
     hold = await budget.reserve(0.8)
     waiting = asyncio.ensure_future(budget.reserve(0.5))
@@ -30,14 +30,14 @@ async def test_a_call_that_only_open_holds_stand_against_waits_for_them():
     assert (await waiting).usd == 0.5
 
 
-async def test_a_release_gives_everything_back():
+async def test_a_release_gives_everything_back() -> None:
     budget = Budget(1.0)
     (await budget.reserve(1.0)).release()
     assert (await budget.reserve(1.0)).usd == 1.0
     assert budget.spent_usd == 0.0
 
 
-async def test_a_waiter_that_becomes_hopeless_is_refused_and_the_next_one_served():
+async def test_a_waiter_that_becomes_hopeless_is_refused_and_the_next_one_served() -> None:
     budget = Budget(1.0)
     hold = await budget.reserve(0.9)
     dear, cheap = (asyncio.ensure_future(budget.reserve(usd)) for usd in (0.6, 0.2))
@@ -48,7 +48,7 @@ async def test_a_waiter_that_becomes_hopeless_is_refused_and_the_next_one_served
     assert cheap.result().usd == 0.2
 
 
-async def test_a_cancelled_waiter_does_not_hold_up_the_queue():
+async def test_a_cancelled_waiter_does_not_hold_up_the_queue() -> None:
     budget = Budget(1.0)
     hold = await budget.reserve(0.9)
     first, second = (asyncio.ensure_future(budget.reserve(usd)) for usd in (0.9, 0.1))
@@ -58,7 +58,7 @@ async def test_a_cancelled_waiter_does_not_hold_up_the_queue():
     assert (await asyncio.wait_for(second, 1)).usd == 0.1
 
 
-async def test_a_waiter_cancelled_in_the_moment_it_is_woken_wakes_the_next():
+async def test_a_waiter_cancelled_in_the_moment_it_is_woken_wakes_the_next() -> None:
     budget = Budget(1.0)
     hold = await budget.reserve(1.0)
     first, second = (asyncio.ensure_future(budget.reserve(1.0)) for _ in range(2))
@@ -68,21 +68,21 @@ async def test_a_waiter_cancelled_in_the_moment_it_is_woken_wakes_the_next():
     assert (await asyncio.wait_for(second, 1)).usd == 1.0
 
 
-async def test_a_hold_is_ended_once():
+async def test_a_hold_is_ended_once() -> None:
     hold = await Budget(1.0).reserve(0.5)
     hold.settle(0.2)
     with pytest.raises(AssertionError):
         hold.release()
 
 
-async def test_a_thousand_calls_at_once_never_spend_more_than_the_limit():
+async def test_a_thousand_calls_at_once_never_spend_more_than_the_limit() -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     dice = random.Random(seed)
     budget, most_seen = Budget(1.0), 0.0
     ended = {"paid": 0, "refused": 0, "cancelled": 0}
 
-    async def call():
+    async def call() -> None:
         nonlocal most_seen
         most = dice.uniform(0.0005, 0.01)
         try:

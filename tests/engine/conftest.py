@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -24,26 +25,26 @@ from orchestration_nb.routing.registry import STRATEGIES
 
 @dataclass
 class MemoryJournal:
-    events: list = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
     full_after: int | None = None
 
-    def write(self, event):
+    def write(self, event: Any) -> None:
         if self.full_after is not None and len(self.events) >= self.full_after:
             raise JournalWriteError("The disk is full.")
         self.events.append(event)
 
-    def of(self, kind):
+    def of(self, kind: str) -> list[Any]:
         return [event for event in self.events if event.event == kind]
 
 
 @dataclass
 class MemoryStore:
-    entries: dict = field(default_factory=dict)
+    entries: dict[str, bytes] = field(default_factory=dict)
 
-    def cached(self, key, *, now):
+    def cached(self, key: str, *, now: Any) -> Any:
         return self.entries.get(key)
 
-    def remember(self, entries):
+    def remember(self, entries: Any) -> None:
         self.entries.update((key, entry) for key, entry, _ in entries)
 
 
@@ -51,12 +52,20 @@ class MemoryStore:
 class World:
     """Everything that a test of the engine needs."""
 
-    clock: object
+    clock: Any
     journal: MemoryJournal
     store: MemoryStore
     services: Services
 
-    def context(self, *, budget=5.0, concurrency=8, strategy="fixed", model=None, fresh=False, listeners=()):
+    def context(
+        self,
+        *,
+        budget: float = 5.0,
+        concurrency: int = 8,
+        strategy: Any = "fixed",
+        fresh: bool = False,
+        listeners: Any = (),
+    ) -> RunContext:
         unpaused = asyncio.Event()
         unpaused.set()
         return RunContext(
@@ -69,7 +78,7 @@ class World:
             strategy_name=strategy if isinstance(strategy, str) else strategy.__name__,
             fixed=STRATEGIES.find("fixed"),
             find_strategy=STRATEGIES.find,
-            model=model,
+            model=None,
             fresh=fresh,
             seed=0,
             progress=Progress(clock=self.clock, started_s=self.clock.monotonic(), items=1, budget_usd=budget),
@@ -79,10 +88,10 @@ class World:
 
 
 @pytest.fixture
-def make_world():
+def make_world() -> Any:
     executors = []
 
-    def make(provider, *, clock=None, journal=None, store=None, retry=None):
+    def make(provider: Any, *, clock: Any = None, journal: Any = None, store: Any = None, retry: Any = None) -> Any:
         executors.append(ThreadPoolExecutor(4))
         clock, store = clock or SystemClock(), store or MemoryStore()
         journal = journal or MemoryJournal()
@@ -105,6 +114,6 @@ def make_world():
         executor.shutdown(wait=True)
 
 
-def a_request(prompt="hello", **changes):
+def a_request(prompt: Any = "hello", **changes: Any) -> Any:
     origin = Origin(run_id=RunId("run"), flow="triage", step="reply", item=0)
     return Request(id=RequestId(new_id()), origin=origin, messages=(user(prompt),), **changes)

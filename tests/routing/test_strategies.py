@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestration_nb.calls import Decision, Origin, Reply, Request, Usage
 from orchestration_nb.errors import UnknownStrategyError, UsageError
-from orchestration_nb.ids import RequestId, RunId
+from orchestration_nb.ids import CallId, RequestId, RunId
 from orchestration_nb.messages import user
 from orchestration_nb.routing import Strategies, agrees, cascade
 from orchestration_nb.routing.cascade import read_answer
 
 
-def reply(text, value=None, model="fake/small"):
+def reply(text: str, value: Any = None, model: Any = "fake/small") -> Any:
     return Reply(
-        call_id="1", model=model, text=text, value=text if value is None else value, usage=Usage(),
+        call_id=CallId("1"), model=model, text=text, value=text if value is None else value, usage=Usage(),
         cost_usd=0.0, billed_usd=0.0, latency_ms=1.0,
     )  # fmt: skip
 
 
-def request(seed="0"):
+def request(seed: Any = "0") -> Any:
     origin = Origin(run_id=RunId("r"), flow="f", step="s", item=0)
     return Request(id=RequestId("q"), origin=origin, messages=(user("hi"),), decision=Decision(seed=seed))
 
 
-async def asked(strategy, answers):
+async def asked(strategy: Any, answers: dict[str, str]) -> Any:
     log = []
 
-    async def ask(model, *, sample=0):
+    async def ask(model: str, *, sample: Any = 0) -> Any:
         log.append(model)
         return reply(answers[model], model=model)
 
@@ -45,27 +47,27 @@ async def asked(strategy, answers):
         ("Step 7 gives the\nAnswer: Berlin", "Answer: Berlin", True),
     ],
 )
-def test_two_replies_agree_by_what_they_finally_say(left, right, same):
+def test_two_replies_agree_by_what_they_finally_say(left: Any, right: Any, same: bool) -> None:
     assert agrees(reply(left), reply(right)) is same
 
 
-def test_a_value_with_a_schema_is_its_own_answer():
+def test_a_value_with_a_schema_is_its_own_answer() -> None:
     assert read_answer(reply("{}", value={"a": 1})) == {"a": 1}
 
 
-async def test_a_cascade_takes_the_cheap_reply_when_two_agree():
+async def test_a_cascade_takes_the_cheap_reply_when_two_agree() -> None:
     chosen, log = await asked(cascade, {"fast": "Answer: 4", "medium": "It is 4", "strong": "5"})
     assert chosen.model == "fast"
     assert log == ["fast", "medium"]
 
 
-async def test_a_cascade_asks_the_strong_model_when_they_differ():
+async def test_a_cascade_asks_the_strong_model_when_they_differ() -> None:
     chosen, log = await asked(cascade, {"fast": "Answer: 4", "medium": "It is 3", "strong": "5"})
     assert chosen.model == "strong"
     assert log == ["fast", "medium", "strong"]
 
 
-def test_an_unknown_strategy_names_the_nearest():
+def test_an_unknown_strategy_names_the_nearest() -> None:
     strategies = Strategies()
     strategies.add(cascade)
     with pytest.raises(UnknownStrategyError, match="no strategy 'cascad'") as caught:
@@ -74,12 +76,12 @@ def test_an_unknown_strategy_names_the_nearest():
 
 
 @pytest.mark.parametrize("wrong", [lambda request, ask: None, 3])
-def test_what_is_no_async_function_is_no_strategy(wrong):
+def test_what_is_no_async_function_is_no_strategy(wrong: Any) -> None:
     with pytest.raises(UsageError, match="is not a strategy"):
         Strategies().add(wrong)
 
 
-def test_a_random_choice_is_repeatable_and_its_propensity_recorded():
+def test_a_random_choice_is_repeatable_and_its_propensity_recorded() -> None:
     chosen = [request(seed=str(item)).choose({"fast": 8, "strong": 2}) for item in range(500)]
     assert chosen == [request(seed=str(item)).choose({"fast": 8, "strong": 2}) for item in range(500)]
     assert 350 < chosen.count("fast") < 450
@@ -90,6 +92,6 @@ def test_a_random_choice_is_repeatable_and_its_propensity_recorded():
 
 
 @pytest.mark.parametrize("shares", [{}, {"fast": 0}, {"fast": 2, "strong": -1}])
-def test_weights_that_are_none_are_refused(shares):
+def test_weights_that_are_none_are_refused(shares: Any) -> None:
     with pytest.raises(ValueError, match="positive weights"):
         request().choose(shares)
