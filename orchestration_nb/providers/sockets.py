@@ -217,10 +217,12 @@ def _explain(error: OSError, address: Address) -> ConnectionLostError:
         name = address.proxy.host if address.proxy else address.host
         return ConnectionLostError(f"No address is known for the host name {name}.", hint="Is the network up?")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConnectionLostError(
+        untrusted = ConnectionLostError(
             f"The certificate of {where} cannot be trusted: {error.verify_message}.",
             hint="Behind a company proxy, set SSL_CERT_FILE to the company's certificates.",
         )
+        untrusted.retryable = False
+        return untrusted
     if isinstance(error, ssl.SSLError):
         return ConnectionLostError(f"No TLS connection to {where}: {error.reason or error.strerror}.")
     if isinstance(error, ConnectionRefusedError) or _all_refused(error):

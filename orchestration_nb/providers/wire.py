@@ -79,7 +79,8 @@ class BaseUrl:
         except (ValueError, UnicodeError):
             host, port, plain = "", None, False
         if not plain or not host or parts.scheme not in {"http", "https"}:
-            raise ConfigError(f"base_url {text!r} is not of the form http(s)://host[:port][/path].")
+            shown = text.rpartition("@")[2]
+            raise ConfigError(f"base_url {shown!r} is not of the form http(s)://host[:port][/path].")
         if parts.username or parts.password:
             raise ConfigError(f"base_url of {host} holds a password.", hint="Name a variable with key_env instead.")
         tls = parts.scheme == "https"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -84,49 +87,51 @@ def sse(*events: Any, end: bool = True) -> bytes:
 async def _serve(script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     connection = Connection(writer)
     script.connections.append(connection)
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            first, *lines = head.decode("latin-1").rstrip().split("\r\n")
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            script.received.append(Received(first.split(" ")[1], headers, body))
-            answer = script.next()
-            if isinstance(answer, bytes):
-                writer.write(answer)
-            else:
-                await answer(connection)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
+    while True:
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").rstrip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        script.received.append(Received(first.split(" ")[1], headers, body))
+        answer = script.next()
+        if isinstance(answer, bytes):
+            writer.write(answer)
+            await writer.drain()
+        else:
+            await answer(connection)
 
 
-@pytest.fixture
-async def script() -> AsyncIterator[Script]:
-    """A server on a free port of 127.0.0.1; set ``answers``, then read ``received``."""
-    script = Script()
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serves on a free port of 127.0.0.1 and leaves nothing open behind it; gives the port."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        try:
-            await _serve(script, reader, writer)
-        except asyncio.CancelledError:
-            writer.close()
-        finally:
-            tasks.discard(task)
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            await handler(reader, writer)
+        writer.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 24)
-    script.port = server.sockets[0].getsockname()[1]
-    yield script
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 24, ssl=tls)
+    yield server.sockets[0].getsockname()[1]
     server.close()
-    for task in list(tasks):
+    for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[Script]:
+    """A server that answers as told; set ``answers``, then read ``received``."""
+    script = Script()
+    async with serving(partial(_serve, script)) as script.port:
+        yield script
 
 
 def ask(prompt: str = "How much?", **more: Any) -> Request:
