@@ -73,8 +73,10 @@ class LocalProvider:
         except CallError:
             self._found = None
             return
-        listed = [table(row) for row in rows(table(read_json(answer.body)).get("data"))]
-        if answer.status != 200 or not all(self._is_its_own(words(row.get("owned_by"))) for row in listed):
+        data = table(read_json(answer.body)).get("data")
+        listed = [table(row) for row in rows(data)]
+        owned = all(self._is_its_own(words(row.get("owned_by"))) for row in listed)
+        if answer.status != 200 or not isinstance(data, list) or not owned:
             self._found = None
             return
         names = [name for row in listed if (name := words(row.get("id")))]

@@ -51,6 +51,8 @@ class OpenAIChat:
     newer_limit: bool = False
     """Whether every model of the host takes ``max_completion_tokens`` (OpenAI itself and Azure); other hosts take
     ``max_tokens``, except for models that are known to refuse it."""
+    sends_sample: bool = False
+    """Whether the number of the sample goes along as ``seed``: simulated models answer the same otherwise."""
 
     def path(self, model: Model, *, stream: bool) -> str:  # noqa: ARG002 - the form of a format
         """Path below ``base_url``."""
@@ -90,6 +92,8 @@ class OpenAIChat:
                 }
                 for tool in request.tools
             ]
+        if self.sends_sample and request.sample:
+            body["seed"] = request.sample
         if stream:
             body["stream"] = True
             body["stream_options"] = {"include_usage": True}

@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -78,5 +79,11 @@ def _spared(host: str, no_proxy: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine, by its name or a numeric address that never leaves it."""
-    return host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
+    """Whether ``host`` is this machine: ``localhost``, or a numeric address that never leaves it.
+
+    A name that merely looks like one (``127.0.0.1.example.com``) is somebody else's.
+    """
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
