@@ -141,9 +141,9 @@ def _finish(reason: str, *, called: bool) -> FinishReason:
         return "content_filter"
     if reason == "MAX_TOKENS":
         return "length"
-    if reason == "STOP":
-        return "tool_calls" if called else "stop"
-    return "other"
+    if called:
+        return "tool_calls"
+    return "stop" if reason == "STOP" else "other"
 
 
 def _complaint(body: Any) -> Complaint:
