@@ -6,9 +6,17 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    InstanceOf,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic_core import ErrorDetails
 
@@ -33,21 +41,42 @@ def adapter(annotation: Any) -> TypeAdapter[Any]:
 
 def _made(annotation: Any) -> TypeAdapter[Any]:
     try:
-        try:
-            return TypeAdapter(annotation, config=_ANY_CLASS)
-        except PydanticUserError as error:
-            if error.code != "type-adapter-config-unused":  # it has a configuration of its own
-                raise
-            return TypeAdapter(annotation)
+        return TypeAdapter(annotation)
+    except PydanticSchemaGenerationError:  # a class that pydantic does not know
+        return _made_of_any_class(annotation)
     except PydanticUserError as error:
-        if error.code == "typed-dict-version":
-            raise UsageError(
-                f"{type_name(annotation)} is made with the TypedDict of typing, which cannot be checked here.",
-                hint="Use the TypedDict that is at hand in the cell, or that of typing_extensions.",
-            ) from None
-        raise _no_type(annotation) from None
+        if error.code != "typed-dict-version":
+            raise _no_type(annotation) from None
+        raise UsageError(
+            f"{type_name(annotation)} is made with the TypedDict of typing, which cannot be checked here.",
+            hint="Use the TypedDict that is at hand in the cell, or that of typing_extensions.",
+        ) from None
     except (PydanticUndefinedAnnotation, TypeError):
         raise _no_type(annotation) from None
+
+
+def _made_of_any_class(annotation: Any) -> TypeAdapter[Any]:
+    if not _holds_types_only(annotation):
+        raise _no_type(annotation)
+    try:
+        return TypeAdapter(annotation, config=_ANY_CLASS)
+    except PydanticUserError:  # a dataclass or the like with such a class inside
+        if isinstance(annotation, type):
+            return TypeAdapter(InstanceOf[annotation])
+        raise _no_type(annotation) from None
+
+
+def _holds_types_only(annotation: Any) -> bool:
+    if get_origin(annotation) is Literal:
+        return True
+    if get_origin(annotation) is Annotated:
+        return _holds_types_only(get_args(annotation)[0])
+    if isinstance(annotation, list):  # the arguments of a Callable
+        return all(_holds_types_only(each) for each in annotation)
+    if arguments := get_args(annotation):
+        return all(_holds_types_only(each) for each in arguments)
+    of_typing = type(annotation).__module__ in {"typing", "typing_extensions"}
+    return annotation in {None, ...} or isinstance(annotation, type) or of_typing
 
 
 _kept = lru_cache(maxsize=256)(_made)

@@ -84,9 +84,12 @@ class BoundStep:
             return checked(self.checker, value)
         except ValueError as error:
             assert self.step.annotation is not None
+            hint = "Widen the annotation, for example with `| None`, or change the expression."
+            if isinstance(value, str) and self.is_async and self.kind == "llm":
+                hint = "A reply that a step awaits itself is text, unless it says llm(..., output=...)."
             raise AnnotationError(
                 f"Line {self.line}: the value of `{self.name}` does not fit `{self.step.annotation.text}`: {error}.",
-                hint="Widen the annotation, for example with `| None`, or change the expression.",
+                hint=hint,
             ) from None
 
     def describe(self) -> Mapping[str, Any]:

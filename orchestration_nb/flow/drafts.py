@@ -7,7 +7,7 @@ What the other steps say about it (``needs``, and whether it reaches ``llm`` thr
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from orchestration_nb.flow import static
@@ -63,6 +63,7 @@ def draft_function(function: _Function, *, text: str, filename: str, future: boo
     if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _own_nodes(function)):
         raise refusal(function.lineno, f"the step `{function.name}` yields.", "Return a list.")
     static.check_llm_calls(function)
+    _leave_last_awaits(function.body)
     source = _lines(function, text)
     names = names_of_definition(source, future=future, first_line=_first_line(function))
     return Step(
@@ -119,6 +120,18 @@ def _without_last_await(value: ast.expr) -> tuple[ast.expr, bool]:
         plain = ast.IfExp(test=value.test, body=body, orelse=orelse)
         return ast.copy_location(plain, value), body_waits or orelse_waits
     return value, False
+
+
+def _leave_last_awaits(body: Iterable[ast.stmt]) -> None:
+    """Does the same for ``return await llm(...)``, save where a ``try`` or ``with`` of the function is around it."""
+    for statement in body:
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            value, waits = _without_last_await(statement.value)
+            statement.value = statement.value if waits else value
+        elif isinstance(statement, ast.If | ast.For | ast.AsyncFor | ast.While):
+            _leave_last_awaits([*statement.body, *statement.orelse])
+        elif isinstance(statement, ast.Match):
+            _leave_last_awaits(inner for case in statement.cases for inner in case.body)
 
 
 def _awaits(node: ast.AST) -> bool:

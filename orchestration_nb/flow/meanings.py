@@ -50,11 +50,12 @@ class Meanings:
             UsageError: The columns cannot be told apart from each other or from the steps.
         """
         _check_columns(graph, columns)
+        texts = [name for name in columns if isinstance(name, str)]  # a table may have numbers and dates for names
         return cls(
             graph=graph,
             # Python reads names in their composed form (NFKC), a table need not
-            columns={unicodedata.normalize("NFKC", name): name for name in columns if name.isidentifier()},
-            all_columns=columns,
+            columns={unicodedata.normalize("NFKC", name): name for name in texts if name.isidentifier()},
+            all_columns=texts,
             variables=dict(namespace),
             prelude={name: each for each in graph.prelude.definitions for name in each.names},
             item=item,
@@ -101,7 +102,7 @@ class Meanings:
             if self._is_of_the_item(name):
                 raise _refusal(step.line, f"`{step.name}` uses `{name}` inside.", f"Make `{name}` a parameter.")
             if not self.is_known(name):
-                raise self._unknown(name, step.line, f"`{step.name}` uses")
+                raise self._unknown(name, step)
 
     def _is_of_the_item(self, name: str) -> bool:
         return (name in self.columns and name not in self.prelude) or (name == "item" and self.item)
@@ -119,7 +120,7 @@ class Meanings:
                 )
             return
         if not self.is_known(name) or (is_parameter and name not in self.variables and name not in self.prelude):
-            raise self._unknown(name, step.line, f"`{step.name}` uses")
+            raise self._unknown(name, step, is_parameter=is_parameter)
 
     def check_definition(self, definition: Definition) -> None:
         """Refuses a function or class of the prelude that reads a column, or a name that means nothing.
@@ -136,7 +137,8 @@ class Meanings:
                     f"Make `{name}` a parameter and pass it in the step that calls `{definition.names[0]}`.",
                 )
             if not self.is_known(name):
-                raise self._unknown(name, definition.line, f"{what} uses")
+                known = Candidates(names=self._names())
+                raise _unknown(definition.line, f"{what} uses", name, "is defined nowhere", known)
 
     def check_annotation(self, annotation: AnnotationText) -> None:
         """Refuses an annotation that names a step, or a name that means nothing.
@@ -153,7 +155,7 @@ class Meanings:
                     f"Make `{name}` in a cell above: a type must be there before the first step is evaluated.",
                 )
             if not self.is_known(name):
-                known = Candidates(names=[*AT_HAND, *self.variables, *self.prelude, *BUILTINS])
+                known = Candidates(names=self._names())
                 raise _unknown(annotation.line, "the annotation uses", name, "is nothing that is defined", known)
 
     def check_shown(self) -> None:
@@ -168,19 +170,23 @@ class Meanings:
                 known = Candidates(steps=steps, columns=self.all_columns)
                 raise _unknown(self.graph.show_line, "the last line shows", name, "is no step and no column", known)
 
-    def _unknown(self, name: str, line: int, who: str) -> UnknownNameError:
+    def _unknown(self, name: str, step: Step, *, is_parameter: bool = False) -> UnknownNameError:
         known = Candidates(
-            steps=[step.name for step in self.graph.steps if step.line < line],
+            steps=[each.name for each in self.graph.steps if each.line < step.line],
             columns=self.all_columns,
-            names=[
-                *(each for each in self.variables if not each.startswith("_")), *self.prelude, *BUILTINS, *AT_HAND,
-                *(["item"] if self.item else []),
-            ],
-        )  # fmt: skip
-        what = "is no step above, no column, no notebook variable and no builtin"
+            item=self.item,
+            otherwise="Define it in a cell above" + ("." if self.item else ", or give the flow a table with --over."),
+            names=[*self.variables, *self.prelude] if is_parameter else self._names(),
+        )
+        what = "is no step above, no column and no notebook variable"
         if name == "item":
             what = "means the row, and there are no rows without --over"
-        return _unknown(line, who, name, what, known)
+        elif not is_parameter:
+            what = "is no step above, no column, no notebook variable and no builtin"
+        return _unknown(step.line, f"`{step.name}` uses", name, what, known)
+
+    def _names(self) -> list[str]:
+        return [*(name for name in self.variables if not name.startswith("_")), *self.prelude, *BUILTINS, *AT_HAND]
 
 
 def _refusal(line: int, what: str, hint: str) -> FlowSyntaxError:

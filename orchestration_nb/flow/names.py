@@ -58,6 +58,8 @@ def names_of_expression(text: str, *, first_line: int) -> Names:
 def names_of_definition(text: str, *, future: bool, first_line: int) -> Names:
     """The names of a ``def`` or ``class`` at the top of a cell: its body, defaults, decorators and annotations.
 
+    Its own name is among them where it uses it; a name that it makes by ``global`` is not.
+
     Args:
         text: The definition.
         future: Whether ``from __future__ import annotations`` holds, so that annotations are not read.
@@ -67,8 +69,13 @@ def names_of_definition(text: str, *, future: bool, first_line: int) -> Names:
         SyntaxError: With the line of the cell.
     """
     module = _table(_FUTURE + text, first_line - 1) if future else _table(text, first_line)
-    made = {symbol.get_name() for table in _tables(module) for symbol in table.get_symbols() if _is_made(table, symbol)}
     read = {symbol.get_name() for symbol in module.get_symbols() if symbol.is_referenced()}
+    made = {
+        symbol.get_name()
+        for table in _tables(module)
+        for symbol in table.get_symbols()
+        if symbol.is_declared_global() and symbol.is_assigned()
+    }
     return Names(free=frozenset((read | _globals(module)) - made), assigned=frozenset())
 
 
@@ -78,12 +85,6 @@ def _table(text: str, first_line: int) -> symtable.SymbolTable:
     except SyntaxError as error:
         error.lineno = (error.lineno or 1) + first_line - 1
         raise
-
-
-def _is_made(table: symtable.SymbolTable, symbol: symtable.Symbol) -> bool:
-    if table.get_type() == "module":
-        return symbol.is_assigned() or symbol.is_imported()
-    return symbol.is_declared_global() and symbol.is_assigned()
 
 
 def _globals(table: symtable.SymbolTable) -> frozenset[str]:

@@ -62,7 +62,7 @@ _current: ContextVar[StepScope | None] = ContextVar("orchestration_nb_step_scope
 
 
 def step_scope(resolve: Resolve | None, scope: StepScope | None = None) -> StepScope:
-    """The scope to evaluate a step in: ``with step_scope(resolve) as scope: ...``.
+    """The scope to evaluate a step in, under ``with``.
 
     Args:
         resolve: What ``await llm(...)`` does, or ``None`` where nothing can be awaited.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from traceback import walk_tb
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from orchestration_nb.errors import FlowSyntaxError
+from orchestration_nb.errors import FlowError, FlowSyntaxError
 from orchestration_nb.flow.names import AT_HAND
 from orchestration_nb.flow.pending import llm, step, step_scope
 
@@ -48,6 +49,13 @@ def run_prelude(graph: Graph, namespace: Mapping[str, Any], meanings: Meanings) 
     return variables
 
 
+def _failed_import(error: ImportError, graph: Graph) -> FlowError:
+    places = [number for frame, number in walk_tb(error.__traceback__) if frame.f_code.co_filename == graph.filename]
+    line = places[-1] if places else 1
+    hint = f"Install it here: %pip install {error.name}" if isinstance(error, ModuleNotFoundError) else ""
+    return FlowError(f"Line {line}: the import failed: {error}.", hint=hint, line=line)
+
+
 def _is_of_modules(name: str) -> bool:
     return name in {"__name__", "__file__", "__loader__", "__spec__", "__package__", "__doc__", "__builtins__"}
 
@@ -60,9 +68,12 @@ def _check(graph: Graph, meanings: Meanings) -> None:
 def _execute(graph: Graph, module: ModuleType) -> None:
     sys.modules[graph.filename] = module
     with step_scope(None) as scope:
-        exec(graph.prelude.code, vars(module))  # noqa: S102 - the imports and definitions that the analyst wrote
+        try:
+            exec(graph.prelude.code, vars(module))  # noqa: S102 - the imports and definitions that the analyst wrote
+        except ImportError as error:
+            raise _failed_import(error, graph) from error
     if scope.pendings:
         raise FlowSyntaxError(
-            f"{scope.pendings[0]!r} was asked for while the definitions of the cell were made.",
+            "llm(...) was called while the imports, functions and classes of the cell were made.",
             hint="Call llm(...) in a step, or in a function that a step calls.",
         )

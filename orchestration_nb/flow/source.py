@@ -9,6 +9,7 @@ import textwrap
 from typing import Final
 
 from orchestration_nb.errors import FlowSyntaxError, UsageError
+from orchestration_nb.flow.adapters import shortened
 
 _EMPTY_HINT: Final = 'A step is a name and an expression: answer = llm("...").'
 _SHELL_LINE: Final = re.compile(r"^\s*(?:!|%%?[A-Za-z]|\?\w)|[\w.]\?{1,2}\s*$")
@@ -49,12 +50,12 @@ def syntax_error(error: SyntaxError, text: str) -> FlowSyntaxError:
     line = lines[number - 1] if lines else ""
     if _SHELL_LINE.search(line):
         return FlowSyntaxError(
-            f"Line {number}: {line.strip()!r} is a command of IPython; a flow holds Python only.",
+            f"Line {number}: {shortened(repr(line.strip()))} is a command of IPython; a flow holds Python only.",
             hint="Run it in a cell of its own above.",
             line=number,
         )
     return FlowSyntaxError(
-        f"Line {number} is not Python: {error.msg}: {line.strip()!r}.", hint=_EMPTY_HINT, line=number
+        f"Line {number} is not Python: {error.msg}: {shortened(repr(line.strip()))}.", hint=_EMPTY_HINT, line=number
     )
 
 
