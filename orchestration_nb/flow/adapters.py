@@ -56,7 +56,7 @@ def _made(annotation: Any) -> TypeAdapter[Any]:
 
 
 def _made_of_any_class(annotation: Any) -> TypeAdapter[Any]:
-    if not _holds_types_only(annotation):
+    if isinstance(annotation, list) or not _holds_types_only(annotation):
         raise _no_type(annotation)
     try:
         return TypeAdapter(annotation, config=_ANY_CLASS)

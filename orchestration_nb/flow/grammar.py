@@ -16,7 +16,7 @@ from orchestration_nb.flow.compiling import compile_statements
 from orchestration_nb.flow.drafts import draft_expression, draft_function, names_of_statement
 from orchestration_nb.flow.graph import Definition, Graph, Prelude, Step
 from orchestration_nb.flow.refusals import refusal, refused_statement, refused_target
-from orchestration_nb.flow.source import read, syntax_error
+from orchestration_nb.flow.source import nested_too_deeply, read, syntax_error
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 RESERVED: Final[Mapping[str, str]] = {
@@ -70,6 +70,8 @@ def parse(text: str, *, name: str) -> Graph:
         steps = _link(cell)
     except SyntaxError as error:
         raise syntax_error(error, text) from None
+    except RecursionError:
+        raise nested_too_deeply() from None
     return Graph(
         name=name,
         source=text,

@@ -71,13 +71,17 @@ class Meanings:
                 found.items.append(name)
             elif name in self.columns:
                 found.columns[name] = self.columns[name]
-            elif self.is_known(name):
+            elif self._is_known_to(step, name):
                 found.constants[name] = self.value(name)
         return found
 
     def is_known(self, name: str) -> bool:
         """Whether a name means something without any item."""
         return name in self.variables or name in self.prelude or name in BUILTINS or name in AT_HAND
+
+    def _is_known_to(self, step: Step, name: str) -> bool:
+        """The same for an input of a step: nobody makes a parameter for a builtin."""
+        return self.is_known(name) and not (step.is_function and name not in self.variables)
 
     def value(self, name: str) -> Any:
         """The value of a name that needs no item: notebook variable or prelude, builtin, at hand."""
@@ -95,7 +99,7 @@ class Meanings:
         for each in step.inputs:
             if each.name in step.needs or each.optional:
                 continue
-            self._check_one(each.name, step, is_parameter=step.is_function)
+            self._check_one(each.name, step)
         for name in sorted(step.assigned & self.columns.keys()):
             raise _refusal(step.line, f"`{name} :=` hides the column {name!r}.", "Choose another name.")
         for name in sorted(step.outer):
@@ -107,7 +111,7 @@ class Meanings:
     def _is_of_the_item(self, name: str) -> bool:
         return (name in self.columns and name not in self.prelude) or (name == "item" and self.item)
 
-    def _check_one(self, name: str, step: Step, *, is_parameter: bool) -> None:
+    def _check_one(self, name: str, step: Step) -> None:
         if name == "llm" or (name == "item" and self.item):
             return
         if name in self.columns:
@@ -119,8 +123,8 @@ class Meanings:
                     f'Rename the {made.what}, or write item["{self.columns[name]}"] for the column.',
                 )
             return
-        if not self.is_known(name) or (is_parameter and name not in self.variables and name not in self.prelude):
-            raise self._unknown(name, step, is_parameter=is_parameter)
+        if not self._is_known_to(step, name):
+            raise self._unknown(name, step, is_parameter=step.is_function)
 
     def check_definition(self, definition: Definition) -> None:
         """Refuses a function or class of the prelude that reads a column, or a name that means nothing.

@@ -279,7 +279,9 @@ def _text(prompt: object) -> str:
 
 
 def _kind(value: object) -> str:
-    return "None" if value is None else "NaN" if value != value else type(value).__name__  # noqa: PLR0124
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
+    return "None" if value is None else type(value).__name__
 
 
 def _check(model: object, strategy: object, system: object, temperature: Any, timeout: Any) -> None:

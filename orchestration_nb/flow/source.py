@@ -34,13 +34,18 @@ def read(text: str, filename: str) -> tuple[ast.Module, str]:
         module = ast.parse(text, filename)
     except SyntaxError as error:
         raise syntax_error(error, text) from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise FlowSyntaxError(
-            f"The cell is no Python that can be read: {error or 'it is nested too deeply'}."
-        ) from None
+    except ValueError as error:  # a character that no text file can hold
+        raise FlowSyntaxError(f"The cell is no Python that can be read: {error}.") from None
+    except (RecursionError, MemoryError):
+        raise nested_too_deeply() from None
     if not module.body:
         raise FlowSyntaxError("The cell is empty.", hint=_EMPTY_HINT, line=1)
     return module, text
+
+
+def nested_too_deeply() -> FlowSyntaxError:
+    """The error for a cell that Python's own parser or compiler gives up on."""
+    return FlowSyntaxError("The cell is nested too deeply for Python.", hint="Split the longest step into several.")
 
 
 def syntax_error(error: SyntaxError, text: str) -> FlowSyntaxError:
