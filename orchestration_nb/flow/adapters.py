@@ -40,6 +40,8 @@ def adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 def _made(annotation: Any) -> TypeAdapter[Any]:
+    if isinstance(annotation, list) or not _holds_types_only(annotation):
+        raise _no_type(annotation)
     try:
         return TypeAdapter(annotation)
     except PydanticSchemaGenerationError:  # a class that pydantic does not know
@@ -56,8 +58,6 @@ def _made(annotation: Any) -> TypeAdapter[Any]:
 
 
 def _made_of_any_class(annotation: Any) -> TypeAdapter[Any]:
-    if isinstance(annotation, list) or not _holds_types_only(annotation):
-        raise _no_type(annotation)
     try:
         return TypeAdapter(annotation, config=_ANY_CLASS)
     except PydanticUserError:  # a dataclass or the like with such a class inside
@@ -76,7 +76,7 @@ def _holds_types_only(annotation: Any) -> bool:
     if arguments := get_args(annotation):
         return all(_holds_types_only(each) for each in arguments)
     of_typing = type(annotation).__module__ in {"typing", "typing_extensions"}
-    return annotation in {None, ...} or isinstance(annotation, type) or of_typing
+    return annotation is None or annotation is ... or isinstance(annotation, type) or of_typing
 
 
 _kept = lru_cache(maxsize=256)(_made)
