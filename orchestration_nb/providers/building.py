@@ -19,6 +19,7 @@ from orchestration_nb.providers.local import LOCAL_SERVERS, LocalProvider
 from orchestration_nb.providers.openai_chat import OpenAIChat
 from orchestration_nb.providers.provider import Availability, Provider
 from orchestration_nb.providers.replay import ReplayProvider
+from orchestration_nb.providers.simulated import SimProvider
 from orchestration_nb.providers.tls import proxy_for
 from orchestration_nb.providers.wire import BaseUrl, Headers, Wire
 
@@ -57,6 +58,7 @@ def build(
 
     Raises:
         ConfigError: If the file gives a name that is taken to a provider.
+        UsageError: If the shares of simulated faults add up to more than 1.
     """
     taken = _TAKEN & settings.providers.keys()
     if taken:
@@ -70,6 +72,7 @@ def build(
             providers[name] = RefusedProvider(name, error)
     if settings.replay.folder:
         providers["replay"] = ReplayProvider((folder or Path()) / Path(settings.replay.folder).expanduser())
+    providers["sim"] = SimProvider(settings.sim)
     return providers
 
 

@@ -1,0 +1,92 @@
+"""``sim/...``: simulated models behind the real way of a call, from the JSON on the wire to injected faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from orchestration_nb.calls import RawReply, Request, Timeouts
+from orchestration_nb.catalog import Model, Price
+from orchestration_nb.config import SimSettings
+from orchestration_nb.providers.hosted import HostedProvider
+from orchestration_nb.providers.keys import Key
+from orchestration_nb.providers.openai_chat import OpenAIChat
+from orchestration_nb.providers.provider import Availability
+from orchestration_nb.providers.sim import Faults, SimServer
+from orchestration_nb.providers.wire import BaseUrl, Wire
+
+_SOURCE = "simulated: the list price of the model it follows"
+_PRICES = {
+    "small": Price(input_usd_per_mtok=0.075, output_usd_per_mtok=0.3, source=_SOURCE),
+    "medium": Price(input_usd_per_mtok=0.15, output_usd_per_mtok=0.6, source=_SOURCE),
+    "large": Price(input_usd_per_mtok=3.0, output_usd_per_mtok=15.0, source=_SOURCE),
+}
+"""List prices of gemini-1.5-flash, gpt-4o-mini and claude-3.5-sonnet, whose recorded replies the models follow."""
+
+
+class SimProvider:
+    """The simulated models; their server starts with the first call, on the loop that asks, and ends with it.
+
+    Args:
+        settings: Latency, seed and faults.
+
+    Raises:
+        UsageError: If the shares of faults add up to more than 1.
+    """
+
+    name = "sim"
+
+    def __init__(self, settings: SimSettings) -> None:
+        self._settings = settings
+        self._faults = Faults(rate_limited=settings.rate_limited, overloaded=settings.overloaded, reset=settings.reset)
+        self._server: SimServer | None = None
+        self._hosted: HostedProvider | None = None
+        self._starting: asyncio.Lock | None = None
+
+    async def send(self, model: Model, request: Request, *, timeouts: Timeouts) -> RawReply:
+        """Asks a simulated model once.
+
+        Raises:
+            CallError: If no usable reply came.
+        """
+        hosted = self._hosted or await self._start()
+        return await hosted.send(model, request, timeouts=timeouts)
+
+    async def _start(self) -> HostedProvider:
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._hosted is None:
+                settings = self._settings
+                self._server = await SimServer.start(
+                    latency_scale=settings.latency_scale, seed=settings.seed, faults=self._faults
+                )
+                wire = Wire(BaseUrl.parse(self._server.base_url), who=self.name)
+                chat = OpenAIChat(sends_sample=True)
+                self._hosted = HostedProvider(name=self.name, format=chat, wire=wire, key=Key({}, ()))
+            return self._hosted
+
+    def availability(self) -> Availability:
+        """Always usable."""
+        return Availability(usable=True, why="", where="this process (simulated)")
+
+    def models(self) -> Sequence[Model]:
+        """The three simulated models."""
+        return tuple(
+            Model(
+                provider=self.name,
+                wire_name=name,
+                price=price,
+                abilities=frozenset({"structured", "streaming"}),
+                simulated=True,
+            )
+            for name, price in _PRICES.items()
+        )
+
+    async def close(self) -> None:
+        """Ends the server and its connections."""
+        if self._hosted is not None:
+            await self._hosted.close()
+        if self._server is not None:
+            await self._server.close()
+        self._hosted = self._server = None
