@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ MOST_INPUTS = 4
 MOST_STEPS = 10
 MOST_PROBLEMS = 8
 MOST_POSITIONS = 12
+_NUMBER = re.compile(r"\d[\d.,]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def account_of(run: Run) -> RunAccount:
     """Reads a run that has ended (or as far as it is)."""
     results = run.results
     steps = frozenset(step.name for step in run.flow.graph.steps)
-    shown = _shown(list(results.columns), steps)
+    shown = _shown([str(column) for column in results.columns], steps, _used(run))
     problems = _problems(run.errors)
     return RunAccount(
         flow=run.flow.name,
@@ -95,12 +97,18 @@ def account_of(run: Run) -> RunAccount:
     )
 
 
-def _shown(columns: Sequence[Any], steps: Collection[str]) -> list[int]:
-    """Places of the columns that the table shows: some inputs, the steps, and how it ended."""
+def _used(run: Run) -> frozenset[str]:
+    return frozenset(given.name for step in run.flow.graph.steps for given in step.inputs)
+
+
+def _shown(columns: Sequence[str], steps: Collection[str], used: Collection[str]) -> list[int]:
+    """Places of the columns that the table shows: the first and the used inputs, the steps, and how it ended."""
     ended = len(columns) - 4  # status, error, cost, latency stand at the end
     inputs = [place for place, column in enumerate(columns[:ended]) if column not in steps]
     made = [place for place, column in enumerate(columns[:ended]) if column in steps]
-    return [*inputs[:MOST_INPUTS], *made[:MOST_STEPS], ended, ended + 2, ended + 3]
+    telling = [place for place in inputs if columns[place] in used] or inputs[1:]
+    chosen = sorted({*inputs[:1], *telling[: MOST_INPUTS - 1]})
+    return [*chosen, *made[:MOST_STEPS], ended, ended + 2, ended + 3]
 
 
 def _rows(results: pd.DataFrame, shown: Sequence[int]) -> Iterable[tuple[str, ...]]:
@@ -116,13 +124,17 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _problems(errors: pd.DataFrame) -> tuple[Problem, ...]:
+    """Errors of one step that differ in numbers alone are one problem; the first says how it sounds."""
     places: dict[tuple[str, str, str], list[int]] = {}
+    first: dict[tuple[str, str, str], str] = {}
     for item, step, kind, message in errors[["item", "step", "error_type", "error"]].itertuples(index=False, name=None):
-        places.setdefault((step, kind, message), []).append(item)
+        key = (step, kind, _NUMBER.sub("0", message))
+        first.setdefault(key, message)
+        places.setdefault(key, []).append(item)
     ordered = sorted(places.items(), key=lambda entry: -len(entry[1]))
     return tuple(
-        Problem(count=len(items), step=step, error_type=kind, message=message, positions=_positions(items))
-        for (step, kind, message), items in ordered
+        Problem(count=len(items), step=key[0], error_type=key[1], message=first[key], positions=_positions(items))
+        for key, items in ordered
     )
 
 

@@ -43,9 +43,9 @@ def step_table(account: RunAccount) -> tuple[Sequence[str], Sequence[Sequence[st
         (
             line.step,
             line.kind,
-            f"{line.calls:,}",
+            f"{line.calls:,}" if line.kind == "llm" else "–",
             line.models or "–",
-            usd(line.cost_usd),
+            usd(line.cost_usd) if line.kind == "llm" else "–",
             latency(line.p50_ms),
             latency(line.p95_ms),
             f"{line.errors:,}",

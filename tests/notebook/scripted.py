@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -40,6 +41,7 @@ class ScriptedProgress:
 class ScriptedStep:
     name: str
     kind: str = "llm"
+    inputs: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,8 @@ class Flow:
         self.name = name
         self.source = text
         names = [line.split("=")[0].split(":")[0].strip() for line in text.splitlines() if "=" in line]
-        self.graph = ScriptedGraph(steps=tuple(ScriptedStep(name=step) for step in names))
+        given = [types.SimpleNamespace(name=name) for name in re.findall(r"[a-z]\w*", text)]
+        self.graph = ScriptedGraph(steps=tuple(ScriptedStep(name=step, inputs=tuple(given)) for step in names))
         self.namespace = namespace or {}
         self.last: Run | None = None
         self.asked: dict[str, Any] = {}

@@ -31,11 +31,16 @@ def test_the_first_rows_and_how_many_more() -> None:
     assert account.hidden_columns == 0
 
 
-def test_a_wide_frame_shows_some_inputs_and_every_step() -> None:
+def test_a_wide_frame_shows_what_is_used_and_every_step() -> None:
     frame = pd.DataFrame({f"c{number}": [1] for number in range(20)})
-    account = account_of(run_of(frame, "a = 1\nb = 2"))
-    assert account.columns == ("c0", "c1", "c2", "c3", "a", "b", "_status", "_cost_usd", "_latency_ms")
-    assert account.hidden_columns == 16
+    account = account_of(run_of(frame, "a = c7\nb = c11"))
+    assert account.columns == ("c0", "c7", "c11", "a", "b", "_status", "_cost_usd", "_latency_ms")
+    assert account.hidden_columns == 17
+
+
+def test_a_wide_frame_of_which_nothing_is_used_shows_its_first_columns() -> None:
+    frame = pd.DataFrame({f"c{number}": [1] for number in range(20)})
+    assert account_of(run_of(frame, "a = 1")).columns[:5] == ("c0", "c1", "c2", "c3", "a")
 
 
 def test_columns_that_are_no_identifiers_or_no_text() -> None:
@@ -60,8 +65,14 @@ def test_errors_are_grouped_with_their_places() -> None:
     assert dict(account.statuses) == {"failed": 16, "ok": 4}
 
 
+def test_errors_that_differ_in_numbers_are_one() -> None:
+    errors = [f"The call could cost up to $0.{number}." for number in range(20)]
+    (problem,) = account_of(run_of(tickets(20), errors=errors)).problems
+    assert (problem.count, problem.message) == (20, "The call could cost up to $0.0.")
+
+
 def test_a_thousand_different_errors_stay_few_lines() -> None:
-    account = account_of(run_of(tickets(1000), errors=[f"error {number}" for number in range(1000)]))
+    account = account_of(run_of(tickets(1000), errors=[f"error {'x' * number}" for number in range(1000)]))
     assert len(account.problems) == MOST_PROBLEMS
     assert account.other_problems == 1000 - MOST_PROBLEMS
 
