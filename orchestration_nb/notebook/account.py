@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from orchestration_nb.engine.progress import Progress
 from orchestration_nb.notebook.figures import latency, text_of, usd
+from orchestration_nb.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from orchestration_nb.engine.progress import Progress
-    from orchestration_nb.runs import Run
 
 MOST_ROWS = 10
 MOST_INPUTS = 4
@@ -91,7 +90,7 @@ def account_of(run: Run) -> RunAccount:
         rows=tuple(_rows(results, shown)),
         row_count=len(results),
         hidden_columns=len(results.columns) - len(shown) - 1,  # errors have a table of their own
-        steps=tuple(StepLine(**line) for line in run.steps.to_dict("records")),
+        steps=tuple(_steps(run.steps)),
         problems=problems[:MOST_PROBLEMS],
         other_problems=sum(problem.count for problem in problems[MOST_PROBLEMS:]),
     )
@@ -115,6 +114,11 @@ def _rows(results: pd.DataFrame, shown: Sequence[int]) -> Iterable[tuple[str, ..
     head = results.iloc[:MOST_ROWS]
     texts = [[_cell(str(head.columns[place]), value) for value in head.iloc[:, place]] for place in shown]
     return zip(*texts, strict=True)
+
+
+def _steps(steps: pd.DataFrame) -> Iterable[StepLine]:
+    names = [field.name for field in fields(StepLine)]
+    return (StepLine(**dict(zip(names, line, strict=True))) for line in steps[names].itertuples(index=False, name=None))
 
 
 def _cell(column: str, value: Any) -> str:

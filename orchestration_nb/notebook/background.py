@@ -7,15 +7,13 @@ kernel's own loop, so that nothing is drawn in the middle of another cell. The r
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.screen import REFRESH_S, OutputScreen, has_outputs
 from orchestration_nb.notebook.session import Session
-
-if TYPE_CHECKING:
-    from orchestration_nb.runs import Run
+from orchestration_nb.runs import Run
 
 _followers: set[asyncio.Task[None]] = set()
 """An event loop holds its tasks weakly; these live until they end."""

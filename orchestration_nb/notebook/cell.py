@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from IPython.display import display
 
 from orchestration_nb.errors import RunCancelled
+from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
 from orchestration_nb.notebook.background import follow
 from orchestration_nb.notebook.edge import told
 from orchestration_nb.notebook.formatters import flow_bundle, plan_bundle
 from orchestration_nb.notebook.screen import screen_for
 from orchestration_nb.notebook.session import Session
-
-if TYPE_CHECKING:
-    from orchestration_nb.flows import Flow
-    from orchestration_nb.runs import Run
+from orchestration_nb.runs import Run
 
 
 def run_cell(session: Session, line: str, text: str) -> None:
@@ -26,10 +24,8 @@ def run_cell(session: Session, line: str, text: str) -> None:
         OrchestrationError: If the line, the flow or the run as a whole cannot go on.
         KeyboardInterrupt: If the run was interrupted; what was finished is kept.
     """
-    from orchestration_nb.flows import Flow  # noqa: PLC0415 - loads what `%load_ext` need not
-
     cell = read_cell_line(line)
-    session.check_free(cell.name, Flow)
+    session.check_free(cell.name)
     frame = None if cell.over is None else session.frame(cell.over)
     flow = Flow.from_source(text, name=cell.name, namespace=session.namespace)
     if cell.define:
@@ -68,8 +64,8 @@ def _run(session: Session, cell: CellArguments, flow: Flow, frame: Any) -> None:
 
 def _watch(session: Session, run: Run, *, into: str | None) -> None:
     screen = screen_for(session.shell)
-    screen.refresh(run)
     try:
+        screen.refresh(run)
         run.wait(on_tick=lambda: screen.refresh(run))
     except (KeyboardInterrupt, RunCancelled):
         run.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
@@ -12,6 +11,7 @@ from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.notebook.arguments import FLAGS
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.subcommands import SUBCOMMANDS
+from orchestration_nb.workspace import Workspace
 
 _ON_CELL_LINE = re.compile(r"%%orchestrate\s+(?P<rest>.*)\Z", re.DOTALL)
 _ON_LINE = re.compile(r"(?:\w+\s*=\s*)?%orchestrate\s+(?P<rest>.*)\Z", re.DOTALL)
@@ -86,17 +86,11 @@ def _values(session: Session, flag: str) -> Sequence[str]:
     if flag == "--over":
         return session.frames()
     if flag == "--model":
-        return list(_workspace().catalog.names())
+        return list(Workspace.current().catalog.names())
     if flag == "--strategy":
-        return list(_workspace().strategies)
+        return list(Workspace.current().strategies)
     return ("keep", "stop") if flag == "--on-error" else ()
 
 
 def _aliases() -> Iterable[str]:
-    return list(_workspace().catalog.aliases)
-
-
-def _workspace() -> Any:
-    from orchestration_nb.workspace import Workspace  # noqa: PLC0415 - loads what `%load_ext` need not
-
-    return Workspace.current()
+    return list(Workspace.current().catalog.aliases)

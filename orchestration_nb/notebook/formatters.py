@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+from orchestration_nb.flow import draw
+from orchestration_nb.flows import Flow
+from orchestration_nb.ledger import RunDetails
 from orchestration_nb.notebook import markup
+from orchestration_nb.notebook.details import details_card, details_text
 from orchestration_nb.notebook.figures import count
 from orchestration_nb.notebook.screen import account_bundle, progress_bundle
 from orchestration_nb.notebook.text import table_text
-
-if TYPE_CHECKING:
-    from orchestration_nb.flow import Graph
-    from orchestration_nb.flows import Flow
-    from orchestration_nb.plan import Plan
-    from orchestration_nb.runs import Run
+from orchestration_nb.plan import Plan
+from orchestration_nb.runs import Run
 
 
 def run_bundle(run: Run) -> dict[str, str]:
@@ -22,22 +22,16 @@ def run_bundle(run: Run) -> dict[str, str]:
     return progress_bundle(run) if run.status in {"running", "paused"} else account_bundle(run)
 
 
-def _drawn(graph: Graph, counts: Mapping[str, str] | None = None) -> str:
-    from orchestration_nb.flow import draw  # noqa: PLC0415 - loads what `%load_ext` need not
-
-    return draw(graph, counts=counts)
-
-
 def _flow_card(flow: Flow) -> str:
     about = f'<div class="dim">{markup.esc(flow.graph.description)}</div>' if flow.graph.description else ""
-    return f'<div class="head"><span class="name">{markup.esc(flow.name)}</span></div>{about}{_drawn(flow.graph)}'
+    return f'<div class="head"><span class="name">{markup.esc(flow.name)}</span></div>{about}{draw(flow.graph)}'
 
 
 def _plan_card(plan: Plan) -> str:
     return (
         f'<div class="head"><span class="name">{markup.esc(plan.flow.name)}</span>'
         f'<span class="chip skipped">plan</span><span>{markup.esc(count(plan.items, "item"))}; no call was made</span>'
-        f"</div>{_drawn(plan.flow.graph, plan.counts)}{markup.table(*_plan_table(plan), ('calls',))}"
+        f"</div>{draw(plan.flow.graph, counts=plan.counts)}{markup.table(*_plan_table(plan), ('calls',))}"
     )
 
 
@@ -57,22 +51,19 @@ def plan_bundle(plan: Plan) -> dict[str, str]:
     return {"text/html": markup.page(_plan_card(plan)), "text/plain": table_text(*_plan_table(plan), width=60)}
 
 
-_BUNDLES: Mapping[tuple[str, str], Callable[[Any], dict[str, str]]] = {
-    ("orchestration_nb.flows", "Flow"): flow_bundle,
-    ("orchestration_nb.plan", "Plan"): plan_bundle,
-    ("orchestration_nb.runs", "Run"): run_bundle,
-}
-
-
 def register(shell: Any) -> None:
-    """Shows flows, plans and runs in their own way; nothing is loaded until one is there."""
-    html = shell.display_formatter.formatters["text/html"]
-    for (module, name), bundle in _BUNDLES.items():
-        html.for_type_by_name(module, name, lambda value, bundle=bundle: bundle(value)["text/html"])
+    """Shows flows, plans, runs and what the ledger knows of a run in their own way."""
+    html, text = (shell.display_formatter.formatters[kind] for kind in ("text/html", "text/plain"))
+    html.for_type(Flow, lambda flow: flow_bundle(flow)["text/html"])
+    html.for_type(Plan, lambda plan: plan_bundle(plan)["text/html"])
+    html.for_type(Run, lambda run: run_bundle(run)["text/html"])
+    html.for_type(RunDetails, lambda details: markup.page(details_card(details)))
+    text.for_type(RunDetails, lambda details, printer, _cycle: printer.text(details_text(details)))
 
 
 def unregister(shell: Any) -> None:
     """Takes them away again."""
-    html = shell.display_formatter.formatters["text/html"]
-    for module, name in _BUNDLES:
-        html.pop(f"{module}.{name}", None)
+    for kind in ("text/html", "text/plain"):
+        formatter = shell.display_formatter.formatters[kind]
+        for shown in (Flow, Plan, Run, RunDetails):
+            formatter.type_printers.pop(shown, None)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
+from orchestration_nb.engine.progress import Progress
+from orchestration_nb.notebook.account import RunAccount
 from orchestration_nb.notebook.figures import FULL_TEXT, count, shortened
 from orchestration_nb.notebook.style import CSS
 from orchestration_nb.notebook.text import step_table
@@ -25,10 +26,6 @@ from orchestration_nb.notebook.words import (
     times,
 )
 from orchestration_nb.terminal import printable
-
-if TYPE_CHECKING:
-    from orchestration_nb.engine.progress import Progress
-    from orchestration_nb.notebook.account import RunAccount
 
 SHORT = 90
 """Characters of a value that a table shows before it is opened."""
@@ -142,12 +139,13 @@ def _results(account: RunAccount) -> str:
     )
 
 
-def _part(title: str, body: str) -> str:
+def part(title: str, body: str) -> str:
+    """A part of a display that can be closed."""
     return f'<details class="part" open><summary>{esc(title)}</summary>{body}</details>'
 
 
 def _steps(account: RunAccount) -> str:
-    return _part("Steps", table(*step_table(account), _STEP_NUMBERS)) if account.steps else ""
+    return part("Steps", table(*step_table(account), _STEP_NUMBERS)) if account.steps else ""
 
 
 def _problems(account: RunAccount) -> str:
@@ -156,7 +154,7 @@ def _problems(account: RunAccount) -> str:
     rows = [(f"{problem.count:,}", problem.step, problem.message, problem.positions) for problem in account.problems]
     more = f"{count(account.other_problems, 'other error')} in {account.flow}.last.errors"
     rest = f'<div class="dim">{esc(more)}</div>' if account.other_problems else ""
-    return _part("Errors", table(("how often", "step", "error", "where"), rows) + rest)
+    return part("Errors", table(("how often", "step", "error", "where"), rows) + rest)
 
 
 def _foot(account: RunAccount) -> str:

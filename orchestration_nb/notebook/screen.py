@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from IPython.display import display
 
@@ -18,9 +18,7 @@ from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.account import account_of
 from orchestration_nb.notebook.text import account_text
 from orchestration_nb.notebook.words import progress_line
-
-if TYPE_CHECKING:
-    from orchestration_nb.runs import Run
+from orchestration_nb.runs import Run
 
 REFRESH_S = 0.18
 """How long a display stands before it is drawn again: a little under four looks of 50 ms, so five times a second."""

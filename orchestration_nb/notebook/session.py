@@ -5,14 +5,12 @@ from __future__ import annotations
 import builtins
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestration_nb.errors import UsageError
+from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.arguments import near_miss
-
-if TYPE_CHECKING:
-    from orchestration_nb.flows import Flow
-    from orchestration_nb.runs import Run
+from orchestration_nb.runs import Run
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -64,14 +62,14 @@ class Session:
                 hint="--over takes a variable, or an expression (in quotes if it has spaces) such as tickets.head(20).",
             ) from None
 
-    def check_free(self, name: str, flow_type: type) -> None:
+    def check_free(self, name: str) -> None:
         """Makes sure that a flow of this name replaces nothing but a flow.
 
         Raises:
             UsageError: If the notebook holds something else under the name.
         """
         held = self.namespace.get(name, getattr(builtins, name, None))
-        if held is not None and not isinstance(held, flow_type):
+        if held is not None and not isinstance(held, Flow):
             raise UsageError(
                 f"{name!r} already names a {type(held).__name__}, which the flow would replace.",
                 hint=f"Call the flow something else, or `del {name}` first.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from IPython.display import display
 
@@ -15,10 +15,8 @@ from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.text import table_text
-
-if TYPE_CHECKING:
-    from orchestration_nb.runs import Run
-    from orchestration_nb.workspace import Workspace
+from orchestration_nb.runs import Run
+from orchestration_nb.workspace import Workspace
 
 PARTS = ("results", "errors", "calls", "steps")
 """What of a run ``last`` can show."""
@@ -52,12 +50,6 @@ def dispatch(session: Session, line: str) -> Any:
     return found.do(session, rest.strip())
 
 
-def _workspace() -> Workspace:
-    from orchestration_nb.workspace import Workspace  # noqa: PLC0415 - loads what `%load_ext` need not
-
-    return Workspace.current()
-
-
 def _show(header: tuple[str, ...], rows: Sequence[Sequence[str]]) -> None:
     bundle = {"text/html": markup.page(markup.table(header, rows)), "text/plain": table_text(header, rows, width=80)}
     display(bundle, raw=True)  # type: ignore[no-untyped-call]
@@ -71,7 +63,7 @@ def _help(_session: Session, _rest: str) -> None:
 
 
 def _models(_session: Session, _rest: str) -> None:
-    workspace = _workspace()
+    workspace = Workspace.current()
     workspace.discover()
     rows = [
         (
@@ -98,13 +90,13 @@ def _use(_session: Session, rest: str) -> None:
     alias, equals, model = words[0].partition("=") if len(words) == 1 else ("", "", "")
     if not (alias and equals and model):
         raise UsageError("`%orchestrate use` needs ALIAS=MODEL.", hint="%orchestrate use fast=openai/gpt-4.1-mini")
-    chosen = _workspace().use(alias, model)
+    chosen = Workspace.current().use(alias, model)
     kind = "simulated" if chosen.simulated else "real: calls are billed by its provider"
     print(f"{alias} now stands for {chosen.name} ({kind}), until this process ends.")  # noqa: T201
 
 
 def _runs(_session: Session, rest: str) -> Any:
-    return _workspace().ledger.runs(_number(rest, otherwise=20))
+    return Workspace.current().ledger.runs(_number(rest, otherwise=20))
 
 
 def _number(text: str, *, otherwise: int) -> int:
@@ -118,7 +110,7 @@ def _number(text: str, *, otherwise: int) -> int:
 def _show_run(session: Session, rest: str) -> Any:
     if not rest:
         return _last(session, "")
-    return _workspace().ledger.run(rest)
+    return Workspace.current().ledger.run(rest)
 
 
 def _sql(_session: Session, rest: str) -> Any:
@@ -129,7 +121,7 @@ def _sql(_session: Session, rest: str) -> Any:
             "`%orchestrate sql` needs a query.",
             hint="%orchestrate sql SELECT model, sum(cost_usd) FROM calls GROUP BY 1",
         )
-    return _workspace().ledger.sql(text)
+    return Workspace.current().ledger.sql(text)
 
 
 def _last(session: Session, rest: str) -> Any:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from orchestration_nb.notebook.account import RunAccount
 from orchestration_nb.notebook.figures import count, latency, shortened, usd
 from orchestration_nb.notebook.words import costs, more_rows, outcome, question
 from orchestration_nb.terminal import printable
-
-if TYPE_CHECKING:
-    from orchestration_nb.notebook.account import RunAccount
 
 CELL_WIDTH = 28
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 
+from orchestration_nb.engine.progress import Progress
+from orchestration_nb.notebook.account import RunAccount
 from orchestration_nb.notebook.figures import count, span, usd
 from orchestration_nb.terminal import printable
-
-if TYPE_CHECKING:
-    from orchestration_nb.engine.progress import Progress
-    from orchestration_nb.notebook.account import RunAccount
 
 SIMULATED = "simulated"
 SIMULATED_LONG = "Simulated or recorded models answered: no real model was asked and no real money was spent on them."

@@ -1,13 +1,15 @@
-"""A shell of its own for each test, with the magics loaded and scripted flows below them."""
+"""A shell with the magics loaded, a workspace of its own, and models that say what the test wants."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
-from orchestration_nb.notebook import load_ipython_extension
-from tests.notebook import scripted
+from orchestration_nb import load_ipython_extension
+from orchestration_nb.testing import FakeProvider
+from tests.notebook.kernel import Answers, answered_by
 from tests.notebook.shell import Shell
 
 
@@ -16,14 +18,25 @@ def _ipython(tmp_path_factory: pytest.TempPathFactory) -> InteractiveShell:
     """One shell for all tests of a process: IPython is not made to be started twice."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
-        return InteractiveShell.instance(colors="nocolor")
+        return InteractiveShell.instance(colors="nocolor", config=Config({"HistoryManager": {"enabled": False}}))
 
 
 @pytest.fixture
-def shell(_ipython: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def answers() -> Answers:
+    """What the models say."""
+    return Answers()
+
+
+@pytest.fixture
+def provider(answers: Answers) -> FakeProvider:
+    """Who answers, in the workspace of the test."""
+    return answered_by(answers)
+
+
+@pytest.fixture
+def shell(_ipython: InteractiveShell, provider: FakeProvider) -> Shell:
     """A plain shell with no variables: no outputs that can be drawn again, no terminal."""
     _ipython.reset(new_session=True)  # type: ignore[no-untyped-call]
-    scripted.install(monkeypatch)
     load_ipython_extension(_ipython)
     return Shell(_ipython)
 

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 import time
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import pytest
 
+from orchestration_nb.clock import SystemClock
+from orchestration_nb.engine.progress import Progress
 from orchestration_nb.errors import OrchestrationError
+from orchestration_nb.events import RunStatus
 
 
-@dataclass(slots=True, kw_only=True)
-class ScriptedProgress:
-    items: int | None = 200
-    done: int = 124
-    failed: int = 2
-    in_flight: int = 32
-    calls: int = 300
-    cost_usd: float = 0.0312
-    billed_usd: float = 0.0
-    budget_usd: float = 2.0
-    elapsed_s: float = 12.0
-    calls_per_s: float = 25.0
-    eta_s: float | None = 7.4
-    status: str = "running"
-    simulated: bool = True
-    cache_hits: int = 17
-    retries: int = 3
-    note: str = ""
+class StoppedClock(SystemClock):
+    """A clock that stands at twelve seconds."""
+
+    def monotonic(self) -> float:
+        return 12.0
+
+
+def progress(**changes: Any) -> Progress:
+    """A run that is under way since twelve seconds."""
+    told: dict[str, Any] = {
+        "clock": StoppedClock(),
+        "started_s": 0.0,
+        "items": 200,
+        "budget_usd": 2.0,
+        "done": 124,
+        "failed": 2,
+        "in_flight": 32,
+        "calls": 300,
+        "cache_hits": 17,
+        "retries": 3,
+        "cost_usd": 0.0312,
+        "simulated": True,
+    }
+    return Progress(**{**told, **changes})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,41 +72,10 @@ class Flow:
         self.graph = ScriptedGraph(steps=tuple(ScriptedStep(name=step, inputs=tuple(given)) for step in names))
         self.namespace = namespace or {}
         self.last: Run | None = None
-        self.asked: dict[str, Any] = {}
 
-    @classmethod
-    def from_source(cls, text: str, *, name: str, namespace: Any = None, workspace: Any = None) -> Flow:
-        if (error := (namespace or {}).get("broken")) is not None:
-            raise error
-        return cls(text, name, namespace)
-
-    def start(self, frame: Any, **choices: Any) -> Run:
-        self.asked = choices
+    def start(self, frame: Any) -> Run:
         self.last = Run(self, frame)
         return self.last
-
-    def plan(self, frame: Any, **choices: Any) -> Plan:
-        lines = tuple(
-            PlanLine(step=step.name, kind="llm", model=choices["model"] or "sim/medium", calls=str(len(frame)))
-            for step in self.graph.steps
-        )
-        return Plan(flow=self, items=len(frame), lines=lines)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanLine:
-    step: str
-    kind: str
-    model: str
-    calls: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    flow: Flow
-    items: int
-    lines: tuple[PlanLine, ...]
-    counts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Run:
@@ -110,7 +86,7 @@ class Run:
         self.id = "0193f00aa55e000112345678"
         self.flow = flow
         self.frame = pd.DataFrame(index=[0]) if frame is None else frame
-        self.progress = ScriptedProgress(items=len(self.frame), done=0, failed=0)
+        self.progress = progress(items=len(self.frame), done=0, failed=0)
         self.error: OrchestrationError | None = script.get("fails")
         self._reply = script.get("reply", "fine")
         self._errors: Sequence[str | None] = script.get("errors", ())
@@ -122,7 +98,7 @@ class Run:
             self._engine.start()
 
     @property
-    def status(self) -> str:
+    def status(self) -> RunStatus:
         return self.progress.status
 
     @property
@@ -140,16 +116,13 @@ class Run:
             },
             index=self.frame.index,
         )
-        return pd.concat([self.frame, ended], axis=1)
+        results: pd.DataFrame = pd.concat([self.frame, ended], axis=1)
+        return results
 
     @property
     def errors(self) -> pd.DataFrame:
         rows = [(item, "queue", "CallError", error) for item, error in enumerate(self._errors) if error is not None]
         return pd.DataFrame(rows, columns=["item", "step", "error_type", "error"])
-
-    @property
-    def calls(self) -> pd.DataFrame:
-        return pd.DataFrame({"model": ["sim/small"]})
 
     @property
     def steps(self) -> pd.DataFrame:
@@ -179,7 +152,7 @@ class Run:
         progress, total = self.progress, len(self.frame)
         progress.done = min(total, progress.done + max(1, total // (self._ticks + 1)))
         if self._ticks <= 0:
-            progress.done, progress.eta_s, progress.in_flight = total, None, 0
+            progress.done, progress.in_flight = total, 0
             progress.status = "failed" if self.error else "done"
 
     def cancel(self) -> None:
@@ -190,13 +163,3 @@ class Run:
 
     def resume(self) -> None:
         self.progress.status = "running"
-
-
-def install(patch: pytest.MonkeyPatch) -> None:
-    """Puts the scripted flows in the place of the real ones."""
-    flows = types.ModuleType("orchestration_nb.flows")
-    flows.Flow, flows.Run, flows.Plan = Flow, Run, Plan  # type: ignore[attr-defined]
-    patch.setitem(sys.modules, "orchestration_nb.flows", flows)
-    drawing = types.ModuleType("orchestration_nb.flow")
-    drawing.draw = lambda graph, counts=None: "<svg><title>graph</title></svg>"  # type: ignore[attr-defined]
-    patch.setitem(sys.modules, "orchestration_nb.flow", drawing)

@@ -26,6 +26,12 @@ class Shell:
             result = self.ip.run_cell(text)  # type: ignore[no-untyped-call]
         return result, out
 
+    def format(self, value: Any) -> dict[str, Any]:
+        """How a value looks, by MIME type."""
+        formatter: Any = self.ip.display_formatter
+        bundle: dict[str, Any] = formatter.format(value)[0]
+        return bundle
+
     def complete(self, text: str) -> list[str]:
         with provisionalcompleter():
             return [offer.text for offer in self.ip.Completer.completions(text, len(text))]

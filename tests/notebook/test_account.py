@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from orchestration_nb.notebook.account import MOST_PROBLEMS, MOST_ROWS, account_of
-from tests.notebook.scripted import Flow, Run
+from tests.notebook.scripted import Flow
 
 
-def run_of(frame: pd.DataFrame | None, text: str = "queue = llm(body)", **script: Any) -> Run:
+def run_of(frame: pd.DataFrame | None, text: str = "queue = llm(body)", **script: Any) -> Any:
     """A run that is over."""
     run = Flow(text, "triage", script).start(frame)
     run.wait()

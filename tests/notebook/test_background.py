@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestration_nb.clock import SystemClock
 from orchestration_nb.notebook import background
 from orchestration_nb.notebook.background import ControlledScreen, follow
 from orchestration_nb.notebook.session import Session
@@ -14,7 +15,7 @@ from tests.notebook.test_account import tickets
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every drawing."""
     values: list[Any] = []
 
@@ -25,25 +26,27 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     return values
 
 
-class HandClock:
+class QuickClock(SystemClock):
     """A clock whose sleeps end at once."""
 
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, _seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(0)
 
 
-def a_run(**script: Any) -> None:
+@pytest.fixture
+def clock() -> SystemClock:
+    return QuickClock()
+
+
+def a_run(**script: Any) -> Any:
     return Flow("queue = llm(body)", "triage", {"ticks": 5, **script}).start(tickets())
 
 
-def session() -> None:
+def session() -> Session:
     return Session(shell=types.SimpleNamespace(kernel=object(), user_ns={}))
 
 
-def buttons(screen: Any) -> None:
+def buttons(screen: ControlledScreen) -> dict[str, Any]:
     return {button.description: button for button in screen._buttons.children}
 
 
@@ -51,9 +54,9 @@ async def end_of(followers: set[asyncio.Task[None]]) -> None:
     await asyncio.gather(*followers)
 
 
-async def test_the_display_follows_the_run_and_settles_without_widgets(drawn: Any) -> None:
+async def test_the_display_follows_the_run_and_settles_without_widgets(drawn: list[Any], clock: SystemClock) -> None:
     here, run = session(), a_run()
-    follow(here, run, into="rows", clock=HandClock())
+    follow(here, run, into="rows", clock=clock)
     assert type(drawn[0]).__name__ == "VBox"
     assert "rows" not in here.namespace
     run.wait()
@@ -63,9 +66,9 @@ async def test_the_display_follows_the_run_and_settles_without_widgets(drawn: An
     assert "<table" in drawn[-1]["text/html"]
 
 
-async def test_cancel_is_obeyed(drawn: Any) -> None:
+async def test_cancel_is_obeyed(drawn: list[Any], clock: SystemClock) -> None:
     run = a_run(ticks=1000)
-    screen = ControlledScreen(run, HandClock())
+    screen = ControlledScreen(run, clock)
     screen.open()
     shown = buttons(screen)
     shown["Cancel"].click()
@@ -74,9 +77,9 @@ async def test_cancel_is_obeyed(drawn: Any) -> None:
     assert shown["Pause"].disabled
 
 
-async def test_pause_and_resume(drawn: Any) -> None:
+async def test_pause_and_resume(drawn: list[Any], clock: SystemClock) -> None:
     run = a_run(ticks=1000)
-    screen = ControlledScreen(run, HandClock())
+    screen = ControlledScreen(run, clock)
     screen.open()
     buttons(screen)["Pause"].click()
     assert run.status == "paused"
@@ -85,10 +88,10 @@ async def test_pause_and_resume(drawn: Any) -> None:
     assert "Pause" in buttons(screen)
 
 
-async def test_what_is_said_is_escaped_in_the_widget_too(drawn: Any) -> None:
+async def test_what_is_said_is_escaped_in_the_widget_too(drawn: list[Any], clock: SystemClock) -> None:
     run = a_run(ticks=1000)
     run.progress.note = "<img src=x onerror=alert(1)>"
-    screen = ControlledScreen(run, HandClock())
+    screen = ControlledScreen(run, clock)
     screen.open()
     assert "<img" not in screen._card.value
     assert "&lt;img" in screen._card.value

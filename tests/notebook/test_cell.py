@@ -1,102 +1,134 @@
 from __future__ import annotations
 
+import _thread
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from orchestration_nb.errors import OverBudgetError, RunCancelled
-from tests.notebook.scripted import Flow
+from orchestration_nb import Flow
+from orchestration_nb.errors import BadRequestError, OverBudgetError
+from orchestration_nb.testing import FakeProvider
+from tests.notebook.kernel import Answers
 from tests.notebook.shell import Shell
 
-CELL = "%%orchestrate triage --over tickets {flags}\nqueue = llm(body)\nreply = llm(queue)"
 
-
-def cell(flags: str = "") -> str:
-    return CELL.format(flags=flags)
+def cell(flags: str = "", body: str = "topic = llm(body)\nreply = llm(topic)") -> str:
+    return f"%%orchestrate triage --over tickets {flags}\n{body}"
 
 
 def test_the_flow_is_bound_and_its_results_are_shown(shell: Shell, tickets: pd.DataFrame) -> None:
-    result, out = shell.run(cell("--budget 2 --strategy cascade --concurrency 4 --on-error stop --fresh"))
+    result, out = shell.run(cell("--budget 2"))
     assert result.success
     triage = shell.names["triage"]
     assert isinstance(triage, Flow)
-    assert len(triage.last.results) == 30
-    assert triage.asked == {
-        "strategy": "cascade",
-        "model": None,
-        "budget": 2.0,
-        "concurrency": 4,
-        "sample": None,
-        "on_error": "stop",
-        "fresh": True,
-    }
+    assert triage.last is not None
+    assert list(triage.last.results["reply"]) == ["fine"] * 30
     assert "triage done: 30 items · 30 ok" in out.stdout
     assert "simulated" in out.stdout
     assert "20 more rows in triage.last.results" in out.stdout
 
 
-def test_the_body_reaches_the_flow_unchanged(shell: Shell) -> None:
-    body = 'a = llm("{\\"a\\": 1} {{x}} $HOME %d")\n\n\nb = a'
-    shell.run(f"%%orchestrate triage\n{body}")
-    assert shell.names["triage"].source.strip("\n") == body
+def test_every_flag_reaches_the_flow(shell: Shell, tickets: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    start = Flow.start
+
+    def spy(flow: Flow, frame: Any, **options: Any) -> Any:
+        asked.update(options)
+        return start(flow, frame, **options)
+
+    monkeypatch.setattr(Flow, "start", spy)
+    shell.run(cell("--model strong --budget 2 --sample 3 --concurrency 4 --on-error stop --fresh"))
+    assert asked == {
+        "strategy": None,
+        "model": "strong",
+        "budget": 2.0,
+        "concurrency": 4,
+        "sample": 3,
+        "on_error": "stop",
+        "fresh": True,
+    }
+    assert len(shell.names["triage"].last.results) == 3
+
+
+def test_braces_and_percent_signs_reach_the_model_unchanged(shell: Shell, provider: FakeProvider) -> None:
+    shell.run('%%orchestrate triage\na = llm("""{"a": 1} {{x}} $HOME %d ?""")')
+    assert [request.prompt for request in provider.requests] == ['{"a": 1} {{x}} $HOME %d ?']
 
 
 def test_into_binds_the_results(shell: Shell, tickets: pd.DataFrame) -> None:
     shell.run(cell("--into rows"))
-    assert isinstance(shell.names["rows"], pd.DataFrame)
-    assert len(shell.names["rows"]) == 30
+    assert list(shell.names["rows"]["reply"]) == ["fine"] * 30
 
 
-def test_define_runs_nothing(shell: Shell, tickets: pd.DataFrame) -> None:
-    _, out = shell.run("%%orchestrate triage --define\nqueue = llm('x')")
+def test_define_runs_nothing(shell: Shell, provider: FakeProvider) -> None:
+    _, out = shell.run("%%orchestrate triage --define\n'Sorts tickets.'\ntopic = llm('x')\nreply = llm(topic)")
     assert shell.names["triage"].last is None
-    assert "queue" in out.outputs[0].data["text/plain"]
+    assert out.outputs[0].data["text/plain"] == "triage: topic, reply"
     assert "<svg" in out.outputs[0].data["text/html"]
+    assert "Sorts tickets." in out.outputs[0].data["text/html"]
+    assert not provider.requests
 
 
-def test_plan_runs_nothing_and_counts_calls(shell: Shell, tickets: pd.DataFrame) -> None:
-    _, out = shell.run(cell("--plan --model fast"))
+def test_plan_asks_nothing_and_counts(shell: Shell, tickets: pd.DataFrame, provider: FakeProvider) -> None:
+    _, out = shell.run(cell("--plan", "topic = llm(body, model='fast')\nreply = llm(topic) if len(topic) else None"))
+    assert [line.split() for line in out.outputs[0].data["text/plain"].splitlines()[2:]] == [
+        ["topic", "llm", "30", "fast"],
+        ["reply", "llm", "0", "to", "30", "medium"],
+    ]
+    assert "<svg" in out.outputs[0].data["text/html"]
     assert shell.names["triage"].last is None
-    assert "30" in out.outputs[0].data["text/plain"]
-    assert "fast" in out.outputs[0].data["text/plain"]
-    assert "<svg" in out.outputs[0].data["text/html"]
+    assert not provider.requests
 
 
 def test_without_over_the_flow_runs_once(shell: Shell) -> None:
-    result, out = shell.run("%%orchestrate triage\nqueue = llm('x')")
+    shell.names["question"] = "why?"
+    result, out = shell.run("%%orchestrate triage\nreply = llm(question)")
     assert result.success
     assert "1 item · 1 ok" in out.stdout
 
 
 def test_over_takes_an_expression(shell: Shell, tickets: pd.DataFrame) -> None:
-    shell.run("%%orchestrate triage --over tickets.head(3)\nqueue = llm(body)")
+    shell.run("%%orchestrate triage --over tickets.head(3)\nreply = llm(body)")
     assert len(shell.names["triage"].last.results) == 3
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "body", "said"),
     [
-        ("triage --over tikets", "There is no variable 'tikets' to run over."),
-        ("triage --over tickets.hed(3)", "--over tickets.hed(3) has no value: AttributeError"),
-        ("triage --over tickets.head(", "--over tickets.head( has no value: SyntaxError"),
-        ("tickets", "'tickets' already names a DataFrame, which the flow would replace."),
-        ("print", "'print' already names a builtin_function_or_method"),
+        ("triage --over tikets", "a = 1", "There is no variable 'tikets' to run over."),
+        ("triage --over tickets.hed(3)", "a = 1", "--over tickets.hed(3) has no value: AttributeError"),
+        ("triage --over tickets.head(", "a = 1", "--over tickets.head( has no value: SyntaxError"),
+        ("triage --over print", "a = 1", "There is no variable 'print' to run over."),
+        ("triage --over tickets.head(0)", "a = 1", "no rows"),
+        ("tickets", "a = 1", "'tickets' already names a DataFrame, which the flow would replace."),
+        ("print", "a = 1", "'print' already names a builtin_function_or_method"),
+        ("triage --model stron", "a = llm('x')", "Did you mean 'strong'?"),
+        ("triage --strategy cascad", "a = llm('x')", "Did you mean 'cascade'?"),
+        ("triage --over tickets", "a = llm(bdy)", "Did you mean the column `body`?"),
+        ("triage --over tickets", "a = b\nb = 1", "Line 1"),
+        ("triage --over tickets", "a = 1\na = 2", "`a`"),
+        ("triage --over tickets", "a = = 1", "Line 1 is not Python"),
+        ("triage --over tickets", "for x in y: pass", "Line 1"),
+        ("triage --over tickets", "# nothing", "\x1b[31m"),
     ],
 )
-def test_mistakes_about_variables(shell: Shell, tickets: pd.DataFrame, line: Any, said: Any) -> None:
-    result, out = shell.run(f"%%orchestrate {line}\nqueue = 1")
+def test_mistakes_end_the_cell_with_one_line(
+    shell: Shell, tickets: pd.DataFrame, provider: FakeProvider, line: str, body: str, said: str
+) -> None:
+    result, out = shell.run(f"%%orchestrate {line}\n{body}")
     assert not result.success
     assert said in out.stdout
+    assert "Traceback" not in out.stdout
+    assert len(out.stdout.splitlines()) <= 2
     assert shell.names["tickets"] is tickets
-    assert "triage" not in shell.names
+    assert not provider.requests
 
 
 def test_a_typo_does_not_lose_the_last_run(shell: Shell, tickets: pd.DataFrame) -> None:
     shell.run(cell())
     before = shell.names["triage"]
-    shell.names["broken"] = OverBudgetError("nothing works")
-    shell.run(cell())
+    shell.run(cell(body="topic = llm(bdy)"))
     assert shell.names["triage"] is before
 
 
@@ -107,49 +139,77 @@ def test_running_again_replaces_the_flow(shell: Shell, tickets: pd.DataFrame) ->
     assert shell.names["triage"] is not before
 
 
+def test_an_item_that_fails_is_told_with_the_users_own_line(shell: Shell, tickets: pd.DataFrame) -> None:
+    result, out = shell.run(cell(body="topic = llm(body)\nshare = 1 / (id - 3)"))
+    assert result.success
+    assert "29 ok · 1 failed" in out.stdout
+    assert "1 × share: ZeroDivisionError: division by zero (line 2) (row 3)" in out.stdout
+
+
+def test_an_error_of_the_prelude_keeps_its_traceback(shell: Shell, tickets: pd.DataFrame) -> None:
+    result, out = shell.run(cell(body="import no_such_module\ntopic = llm(body)"))
+    assert isinstance(result.error_in_exec, ModuleNotFoundError)
+    assert "import no_such_module" in out.stdout
+
+
 def test_an_interrupt_cancels_keeps_what_is_done_and_ends_the_cell_with_one_line(
-    shell: Shell, tickets: pd.DataFrame
+    shell: Shell, tickets: pd.DataFrame, provider: FakeProvider, answers: Answers
 ) -> None:
-    shell.names.update(ticks=10, interrupt_at=6)
-    result, out = shell.run(cell("--into rows"))
+    def respond(request: Any) -> Any:
+        if "ticket 7" in request.prompt:
+            _thread.interrupt_main()
+            answers.wait_s = 30
+        return answers(request)
+
+    provider._respond = respond
+    result, out = shell.run(cell("--into rows --concurrency 1", "topic = llm(body)"))
     assert isinstance(result.error_in_exec, KeyboardInterrupt)
     assert "triage cancelled" in out.stdout
-    assert "6 of 30 items ended before and stand in triage.last.results" in out.stdout
+    assert "Cancelled: " in out.stdout
+    assert "stand in triage.last.results" in out.stdout
     assert "Traceback" not in out.stdout
-    assert len(shell.names["rows"]) == 30
-    shell.names.update(ticks=1, interrupt_at=None)
-    assert shell.run(cell())[0].success
+    assert list(shell.names["rows"]["topic"][:7]) == ["fine"] * 7
+    assert shell.names["triage"].last.status == "cancelled"
+    answers.wait_s = 0
+    provider._respond = answers
+    asked = len(provider.requests)
+    assert shell.run(cell(body="topic = llm(body)"))[0].success
+    assert len(provider.requests) - asked == 23  # what was finished is not paid twice
 
 
-def test_a_run_that_says_it_was_cancelled_is_treated_alike(
-    shell: Shell, tickets: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def wait(run: Any, **_: Any) -> None:
-        if run.status == "running":
-            run.cancel()
-            raise RunCancelled
-
-    monkeypatch.setattr("tests.notebook.scripted.Run.wait", wait)
-    result, out = shell.run(cell())
-    assert isinstance(result.error_in_exec, KeyboardInterrupt)
-    assert "Cancelled: 0 of 30 items" in out.stdout
-
-
-def test_a_run_that_failed_shows_its_account_and_then_why(shell: Shell, tickets: pd.DataFrame) -> None:
-    shell.names["fails"] = OverBudgetError("The budget of $2.00 is spent.", hint="Raise it.")
-    result, out = shell.run(cell())
+def test_a_budget_that_is_spent_shows_the_account_and_then_why(shell: Shell, tickets: pd.DataFrame) -> None:
+    result, out = shell.run(cell("--budget 0.001"))
     assert isinstance(result.error_in_exec, OverBudgetError)
-    assert out.stdout.index("triage failed") < out.stdout.rindex("\x1b[31mThe budget of $2.00 is spent.")
-    assert out.stdout.rstrip().endswith("Raise it.")
+    assert out.stdout.index("triage failed") < out.stdout.rindex("\x1b[31m")
+    assert "--budget" in out.stdout.splitlines()[-1]
+
+
+def test_on_error_stop_ends_the_run_and_says_where(shell: Shell, tickets: pd.DataFrame) -> None:
+    result, out = shell.run(cell("--on-error stop --concurrency 1", "share = 1 / (id - 3)"))
+    assert not result.success
+    assert "division by zero" in out.stdout.splitlines()[-2] + out.stdout.splitlines()[-1]
+    assert "Traceback" not in out.stdout
+
+
+def test_a_model_that_refuses_is_told_and_the_cell_goes_on(
+    shell: Shell, tickets: pd.DataFrame, answers: Answers
+) -> None:
+    answers.error = BadRequestError("The model cannot read the request.")
+    result, out = shell.run(cell(body="topic = llm(body)"))
+    assert result.success
+    assert "30 × topic: The model cannot read the request." in out.stdout
 
 
 def test_a_display_that_breaks_does_not_leave_the_run_going_unseen(
-    shell: Shell, tickets: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, tickets: pd.DataFrame, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refresh(*_: Any) -> None:
         raise ValueError("a bug in a display")
 
-    shell.names["ticks"] = 100
+    answers.wait_s = 60
     monkeypatch.setattr("orchestration_nb.notebook.screen.LineScreen.refresh", refresh)
     result, _ = shell.run(cell())
     assert isinstance(result.error_in_exec, ValueError)
+    last = shell.names["triage"].last
+    last.wait()
+    assert last.status == "cancelled"

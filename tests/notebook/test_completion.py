@@ -1,23 +1,11 @@
 from __future__ import annotations
 
-import sys
-import types
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from orchestration_nb.catalog import Catalog, Model
 from tests.notebook.shell import Shell
-
-
-@pytest.fixture(autouse=True)
-def workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = types.SimpleNamespace(catalog=Catalog(), strategies=["cascade", "fixed"])
-    held.catalog.add([Model(provider="sim", wire_name="small"), Model(provider="openai", wire_name="gpt-4.1")])
-    module = types.ModuleType("orchestration_nb.workspace")
-    module.Workspace = types.SimpleNamespace(current=lambda: held)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "orchestration_nb.workspace", module)
 
 
 @pytest.mark.parametrize(
@@ -27,15 +15,15 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> None:
         ("%%orchestrate triage --b", ["--budget", "--background"]),
         ("%%orchestrate triage --over ", ["tickets"]),
         ("%%orchestrate triage --over=ti", ["tickets"]),
-        ("%%orchestrate triage --model f", ["fast"]),
-        ("%%orchestrate triage --model openai/", ["openai/gpt-4.1"]),
+        ("%%orchestrate triage --model st", ["strong"]),
+        ("%%orchestrate triage --model fake/", ["fake/large", "fake/small"]),
         ("%%orchestrate triage --strategy ca", ["cascade"]),
         ("%%orchestrate triage --on-error ", ["keep", "stop"]),
         ("%orchestrate la", ["last"]),
         ("rows = %orchestrate sq", ["sql"]),
         ("%orchestrate last e", ["errors"]),
         ("%orchestrate use fa", ["fast="]),
-        ("%orchestrate use fast=op", ["openai/gpt-4.1"]),
+        ("%orchestrate use fast=fake/s", ["fake/small"]),
         ('%%orchestrate triage\nqueue = llm(body, model="str', ["strong"]),
         ("%%orchestrate triage\nqueue = llm(body, strategy='c", ["cascade"]),
     ],

@@ -17,8 +17,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
-from orchestration_nb.notebook import load_ipython_extension
-load_ipython_extension(shell)
+shell.run_line_magic("load_ext", "orchestration_nb")
 shell.run_line_magic("orchestrate", "help")
 shell.Completer.complete(line_buffer="%%orchestrate triage --over ", cursor_pos=28)
 print([name for name in {SLOW!r} if name in sys.modules])

@@ -11,7 +11,7 @@ from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.account import RunAccount, account_of
 from orchestration_nb.notebook.text import account_text
 from tests.notebook.hostile import PAYLOADS
-from tests.notebook.scripted import Flow, ScriptedProgress
+from tests.notebook.scripted import progress
 from tests.notebook.test_account import run_of, tickets
 
 TAGS = {"div", "style", "span", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "code", "i"}
@@ -50,10 +50,8 @@ def account(**script: Any) -> RunAccount:
 
 def of_payload(payload: str) -> RunAccount:
     """An account in which everything says the payload: column, cell, reply, error, note."""
-    run = Flow(
-        "queue = llm(body)", "triage", {"reply": payload, "errors": [payload], "fails": OrchestrationError(payload)}
-    ).start(pd.DataFrame({payload: [payload]}))
-    run.wait()
+    script: dict[str, Any] = {"reply": payload, "errors": [payload], "fails": OrchestrationError(payload)}
+    run = run_of(pd.DataFrame({payload: [payload]}), **script)
     run.progress.note = payload
     return account_of(run)
 
@@ -130,8 +128,8 @@ def test_no_error_no_table_of_errors() -> None:
 
 
 def test_progress_says_everything() -> None:
-    progress = ScriptedProgress(note="waiting for sim: 429")
-    page = markup.progress_card("triage", progress)
+    begun = progress(note="waiting for sim: 429")
+    page = markup.progress_card("triage", begun)
     text = " ".join(Reader(page).texts)
     for said in (
         "triage",
@@ -155,6 +153,6 @@ def test_progress_says_everything() -> None:
 
 @pytest.mark.parametrize("items", [None, 0])
 def test_progress_without_a_known_end(items: Any) -> None:
-    page = markup.progress_card("triage", ScriptedProgress(items=items, eta_s=None))
+    page = markup.progress_card("triage", progress(items=items))
     assert "width" not in page
     assert "left" not in page

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from IPython.utils.capture import capture_output
 
+from orchestration_nb.clock import SystemClock
 from orchestration_nb.notebook import screen as screens
 from orchestration_nb.notebook.screen import LineScreen, OutputScreen, TerminalScreen, screen_for
 from tests.notebook.scripted import Flow
@@ -14,7 +15,7 @@ from tests.notebook.shell import Shell
 from tests.notebook.test_account import tickets
 
 
-class HandClock:
+class HandClock(SystemClock):
     """A clock that is moved by hand."""
 
     def __init__(self) -> None:
@@ -25,12 +26,12 @@ class HandClock:
 
 
 @pytest.fixture
-def clock() -> Any:
+def clock() -> HandClock:
     return HandClock()
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every drawing: bundle, id, whether it went over an older one."""
     calls: list[tuple[Any, str, bool]] = []
     monkeypatch.setattr(
@@ -39,11 +40,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     return calls
 
 
-def a_run() -> None:
+def a_run() -> Any:
     return Flow("queue = llm(body)", "triage", {"ticks": 10}).start(tickets())
 
 
-def test_an_output_is_drawn_five_times_a_second_in_one_place(clock: Any, drawn: Any) -> None:
+def test_an_output_is_drawn_five_times_a_second_in_one_place(clock: HandClock, drawn: list[Any]) -> None:
     shown, run = OutputScreen(clock), a_run()
     for _ in range(40):  # two seconds of a wait that looks up every 50 ms
         shown.refresh(run)
@@ -53,7 +54,7 @@ def test_an_output_is_drawn_five_times_a_second_in_one_place(clock: Any, drawn: 
     assert [update for _, _, update in drawn] == [False] + [True] * (len(drawn) - 1)
 
 
-def test_an_output_settles_into_the_account(clock: Any, drawn: Any) -> None:
+def test_an_output_settles_into_the_account(clock: HandClock, drawn: list[Any]) -> None:
     shown, run = OutputScreen(clock), a_run()
     shown.refresh(run)
     run.wait()
@@ -65,14 +66,14 @@ def test_an_output_settles_into_the_account(clock: Any, drawn: Any) -> None:
     assert "<table" in bundle["text/html"]
 
 
-def test_two_outputs_have_two_places(clock: Any, drawn: Any) -> None:
+def test_two_outputs_have_two_places(clock: HandClock, drawn: list[Any]) -> None:
     run = a_run()
     OutputScreen(clock).refresh(run)
     OutputScreen(clock).refresh(run)
     assert drawn[0][1] != drawn[1][1]
 
 
-def test_a_terminal_has_one_line_written_over(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_has_one_line_written_over(clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     out, run = io.StringIO(), a_run()
     shown = TerminalScreen(clock, out)
@@ -88,7 +89,7 @@ def test_a_terminal_has_one_line_written_over(clock: Any, monkeypatch: pytest.Mo
     assert out.getvalue().split("\r")[-1].startswith("\x1b[Ktriage done")
 
 
-def test_a_log_gets_few_lines(clock: Any) -> None:
+def test_a_log_gets_few_lines(clock: HandClock) -> None:
     out, run = io.StringIO(), a_run()
     shown = LineScreen(clock, out)
     for _ in range(20 * 300):  # five minutes
@@ -99,7 +100,7 @@ def test_a_log_gets_few_lines(clock: Any) -> None:
     assert all(line.startswith("triage running") for line in lines)
 
 
-def test_a_quick_run_logs_its_account_alone(clock: Any) -> None:
+def test_a_quick_run_logs_its_account_alone(clock: HandClock) -> None:
     out, run = io.StringIO(), a_run()
     shown = LineScreen(clock, out)
     shown.refresh(run)
@@ -124,7 +125,7 @@ def test_a_terminal_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(screen_for(types.SimpleNamespace()), TerminalScreen)
 
 
-def test_what_is_shown_is_a_display_with_an_id(shell: Shell, clock: Any) -> None:
+def test_what_is_shown_is_a_display_with_an_id(shell: Shell, clock: HandClock) -> None:
     with capture_output() as out:
         OutputScreen(clock).refresh(a_run())
     assert out.outputs[0].data["text/plain"].startswith("triage running")

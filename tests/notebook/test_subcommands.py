@@ -1,52 +1,18 @@
 from __future__ import annotations
 
-import sys
-import types
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from orchestration_nb.catalog import Model, Price
+from orchestration_nb import Ledger
 from orchestration_nb.errors import QueryError
+from tests.notebook.kernel import Answers
 from tests.notebook.shell import Shell
 
-
-class Ledger:
-    """Answers with what it was asked."""
-
-    def sql(self, text: Any) -> None:
-        if text == "SELEC":
-            raise QueryError("The ledger does not understand the query: syntax error.")
-        return pd.DataFrame({"asked": [text]})
-
-    def runs(self, limit: Any) -> None:
-        return pd.DataFrame({"limit": [limit]})
-
-
-@pytest.fixture(autouse=True)
-def workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = types.SimpleNamespace(ledger=Ledger(), used=[])
-    held.discover = list
-    price = Price(input_usd_per_mtok=0.4, output_usd_per_mtok=1.6)
-    held.models = lambda: [
-        types.SimpleNamespace(
-            name="sim/small", aliases=("fast",), usable=True, why="in this process", price=price, simulated=True
-        ),
-        types.SimpleNamespace(
-            name="openai/gpt", aliases=(), usable=False, why="OPENAI_API_KEY is not set", price=None, simulated=False
-        ),
-    ]
-
-    def use(alias: Any, model: Any) -> None:
-        held.used.append((alias, model))
-        return Model(provider="openai", wire_name="gpt", simulated=False)
-
-    held.use = use
-    module = types.ModuleType("orchestration_nb.workspace")
-    module.Workspace = types.SimpleNamespace(current=lambda: held)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "orchestration_nb.workspace", module)
-    return held
+CELL = "%%orchestrate triage --over tickets\ntopic = llm(body)"
 
 
 @pytest.mark.parametrize(
@@ -58,15 +24,25 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> None:
         ("'a' || 'b'", "'a' || 'b'"),
     ],
 )
-def test_sql_reaches_the_ledger_unchanged_and_can_be_assigned(shell: Shell, written: Any, asked: Any) -> None:
+def test_sql_reaches_the_ledger_unchanged_and_can_be_assigned(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, written: str, asked: str
+) -> None:
+    monkeypatch.setattr(Ledger, "sql", lambda _ledger, text: pd.DataFrame({"asked": [text]}))
     result, _ = shell.run(f"rows = %orchestrate sql {written}")
     assert result.success
     assert shell.names["rows"]["asked"][0] == asked
 
 
-def test_sql_that_is_refused_is_one_line(shell: Shell) -> None:
-    _, out = shell.run("%orchestrate sql SELEC")
-    assert "does not understand" in out.stdout
+def test_sql_answers_from_the_ledger(shell: Shell, tickets: pd.DataFrame) -> None:
+    shell.run(CELL)
+    rows = shell.run("%orchestrate sql SELECT model, count(*) AS calls FROM calls GROUP BY 1")[0].result
+    assert rows.to_dict("records") == [{"model": "fake/small", "calls": 30}]
+
+
+@pytest.mark.parametrize("query", ["SELEC", "DROP TABLE calls", "FROM read_csv('/etc/passwd')", "FROM nowhere"])
+def test_sql_that_is_refused_is_no_traceback(shell: Shell, query: str) -> None:
+    result, out = shell.run(f"%orchestrate sql {query}")
+    assert isinstance(result.error_in_exec, QueryError)
     assert "Traceback" not in out.stdout
 
 
@@ -94,25 +70,36 @@ def test_mistakes_are_one_line(shell: Shell, line: Any, said: Any) -> None:
 
 def test_models_say_what_can_be_used_and_why_not(shell: Shell) -> None:
     _, out = shell.run("%orchestrate models")
-    text = out.outputs[0].data["text/plain"].splitlines()
-    assert text[2].split() == ["sim/small", "fast", "yes", "in", "this", "process", "0.4", "/", "1.6", "simulated"]
-    assert "OPENAI_API_KEY is not set" in text[3]
+    text = out.outputs[0].data["text/plain"]
+    (usable,) = [line for line in text.splitlines() if line.startswith("fake/small")]
+    assert "fast, medium" in usable
+    assert usable.split()[3:4] == ["yes"]
+    assert usable.endswith("simulated")
+    assert "OPENAI_API_KEY" in text
     assert "<table" in out.outputs[0].data["text/html"]
 
 
-def test_use_points_an_alias_and_says_whether_money_is_real(shell: Shell, workspace: Any) -> None:
-    _, out = shell.run("%orchestrate use fast=openai/gpt")
-    assert workspace.used == [("fast", "openai/gpt")]
-    assert "billed by its provider" in out.stdout
+def test_use_points_an_alias_and_says_whether_money_is_real(shell: Shell) -> None:
+    _, out = shell.run("%orchestrate use cheap=fake/small")
+    assert out.stdout == "cheap now stands for fake/small (simulated), until this process ends.\n"
+    assert "There is no model 'fake2/x'." in shell.run("%orchestrate use cheap=fake2/x")[1].stdout
 
 
-def test_runs(shell: Shell) -> None:
-    assert shell.run("%orchestrate runs")[0].result["limit"][0] == 20
-    assert shell.run("%orchestrate runs 3")[0].result["limit"][0] == 3
+def test_runs_and_show(shell: Shell, tickets: pd.DataFrame) -> None:
+    shell.run(CELL)
+    shell.run(CELL)
+    assert len(shell.run("%orchestrate runs")[0].result) == 2
+    newest = shell.run("%orchestrate runs 1")[0].result["run_id"]
+    assert list(newest) == [shell.names["triage"].last.id]
+    _, out = shell.run(f"%orchestrate show {newest[0]}")
+    assert "topic" in out.stdout
+    assert "fake/small" in out.stdout
+    html = shell.format(shell.run(f"%orchestrate show {newest[0]}")[0].result)["text/html"]
+    assert "topic = llm(body)" in html
 
 
 def test_last_shows_parts_of_the_last_run(shell: Shell, tickets: pd.DataFrame) -> None:
-    shell.run("%%orchestrate triage --over tickets\nqueue = llm(body)")
+    shell.run(CELL)
     assert len(shell.run("%orchestrate last results")[0].result) == 30
     assert shell.run("%orchestrate last errors")[0].result.empty
     _, out = shell.run("%orchestrate last")
@@ -120,28 +107,36 @@ def test_last_shows_parts_of_the_last_run(shell: Shell, tickets: pd.DataFrame) -
     assert "Did you mean errors?" in shell.run("%orchestrate last error")[1].stdout
 
 
-def test_background_runs_can_be_steered_without_buttons(shell: Shell, tickets: pd.DataFrame) -> None:
-    shell.names.update(ticks=10_000, tick_s=0.01, engine=True)
-    _, out = shell.run("%%orchestrate triage --over tickets --background\nqueue = llm(body)")
+def test_background_runs_can_be_steered_without_buttons(shell: Shell, tickets: pd.DataFrame, answers: Answers) -> None:
+    answers.wait_s = 60
+    _, out = shell.run(f"{CELL.splitlines()[0]} --background\ntopic = llm(body)")
     assert "`%orchestrate cancel`" in out.stdout
     run = shell.names["triage"].last
     shell.run("%orchestrate pause")
-    assert run.status == "paused"
+    until(lambda: run.status == "paused")
     shell.run("%orchestrate resume triage")
-    assert run.status == "running"
+    until(lambda: run.status == "running")
     _, out = shell.run("%orchestrate status")
     assert "triage running" in out.outputs[0].data["text/plain"]
     shell.run(f"%orchestrate cancel {run.id[:10]}")
-    assert run.status == "cancelled"
+    until(lambda: run.status == "cancelled")
     assert "No run is under way" in shell.run("%orchestrate cancel")[1].stdout
 
 
-def test_of_two_background_runs_one_must_be_named(shell: Shell, tickets: pd.DataFrame) -> None:
-    shell.names.update(ticks=10_000, tick_s=0.01, engine=True)
+def test_of_two_background_runs_one_must_be_named(shell: Shell, tickets: pd.DataFrame, answers: Answers) -> None:
+    answers.wait_s = 60
     for name in ("one", "two"):
-        shell.run(f"%%orchestrate {name} --over tickets --background\nqueue = llm(body)")
+        shell.run(f"%%orchestrate {name} --over tickets --background\ntopic = llm(body)")
     assert "More than one run is under way." in shell.run("%orchestrate cancel")[1].stdout
     assert "Did you mean one?" in shell.run("%orchestrate cancel onee")[1].stdout
     for name in ("one", "two"):
         shell.run(f"%orchestrate cancel {name}")
-        assert shell.names[name].last.status == "cancelled"
+        until(lambda name=name: shell.names[name].last.status == "cancelled")  # type: ignore[misc]
+
+
+def until(reached: Callable[[], bool]) -> None:
+    """Waits for what another thread does, for at most five seconds."""
+    ends_s = time.monotonic() + 5
+    while not reached():
+        assert time.monotonic() < ends_s
+        time.sleep(0.01)

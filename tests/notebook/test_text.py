@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from orchestration_nb.notebook.text import account_text, table_text
 from orchestration_nb.notebook.words import progress_line
-from tests.notebook.scripted import ScriptedProgress
+from tests.notebook.scripted import progress
 from tests.notebook.test_markup import account
 
 
@@ -30,14 +30,14 @@ def test_the_account_says_everything() -> None:
 
 
 def test_the_progress_line() -> None:
-    assert progress_line("triage", ScriptedProgress(note="waiting")) == (
+    assert progress_line("triage", progress(note="waiting")) == (
         "triage running: 124/200 items · 2 failed · 32 in flight · 25.0 calls/s · 17 from cache · 3 retries · "
         "$0.031 of $2.00 simulated · 12 s, about 7.4 s left · waiting"
     )
 
 
 def test_the_progress_line_of_a_run_that_just_began() -> None:
-    progress = ScriptedProgress(
+    begun = progress(
         items=1,
         done=0,
         failed=0,
@@ -46,10 +46,7 @@ def test_the_progress_line_of_a_run_that_just_began() -> None:
         cache_hits=0,
         retries=0,
         cost_usd=0,
-        eta_s=None,
         simulated=False,
-        elapsed_s=0.31,
+        started_s=11.69,
     )
-    assert (
-        progress_line("one", progress) == "one running: 0/1 item · 1 in flight · no call yet · $0.00 of $2.00 · 0.3 s"
-    )
+    assert progress_line("one", begun) == "one running: 0/1 item · 1 in flight · no call yet · $0.00 of $2.00 · 0.3 s"
