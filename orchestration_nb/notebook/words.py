@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.notebook.account import RunAccount
 from orchestration_nb.notebook.figures import count, span, usd

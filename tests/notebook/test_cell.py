@@ -109,6 +109,7 @@ def test_over_takes_an_expression(shell: Shell, tickets: pd.DataFrame) -> None:
         ("triage --over tickets", "a = b\nb = 1", "Line 1"),
         ("triage --over tickets", "a = 1\na = 2", "`a`"),
         ("triage --over tickets", "a = = 1", "Line 1 is not Python"),
+        ("triage --over tickets", "import no_such_module\na = 1", "No module named 'no_such_module'"),
         ("triage --over tickets", "for x in y: pass", "Line 1"),
         ("triage --over tickets", "# nothing", "\x1b[31m"),
     ],
@@ -144,12 +145,6 @@ def test_an_item_that_fails_is_told_with_the_users_own_line(shell: Shell, ticket
     assert result.success
     assert "29 ok · 1 failed" in out.stdout
     assert "1 × share: ZeroDivisionError: division by zero (line 2) (row 3)" in out.stdout
-
-
-def test_an_error_of_the_prelude_keeps_its_traceback(shell: Shell, tickets: pd.DataFrame) -> None:
-    result, out = shell.run(cell(body="import no_such_module\ntopic = llm(body)"))
-    assert isinstance(result.error_in_exec, ModuleNotFoundError)
-    assert "import no_such_module" in out.stdout
 
 
 def test_an_interrupt_cancels_keeps_what_is_done_and_ends_the_cell_with_one_line(
