@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from orchestration_nb.calls import RawReply, Request, Timeouts
 from orchestration_nb.catalog import Model
@@ -24,6 +25,11 @@ from orchestration_nb.providers.tls import proxy_for
 from orchestration_nb.providers.wire import BaseUrl, Headers, Wire
 
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com", ".azure-api.net")
+_LIMITS: Mapping[str, Literal["max_tokens", "max_completion_tokens"]] = {
+    "api.openai.com": "max_completion_tokens",
+    "openrouter.ai": "max_tokens",
+}
+"""Hosts that take one name of the limit for all models."""
 _OURS = {
     "host",
     "connection",
@@ -120,9 +126,9 @@ def _format(kind: str, base_url: BaseUrl) -> Format:
         return AnthropicMessages()
     if kind == "gemini":
         return GeminiContent()
-    azure = base_url.host.endswith(_AZURE)
-    newer = azure or base_url.host == "api.openai.com"
-    return OpenAIChat(key_header="api-key" if azure else "authorization", newer_limit=newer)
+    if base_url.host.endswith(_AZURE):
+        return OpenAIChat(key_header="api-key", limit="max_completion_tokens")
+    return OpenAIChat(limit=_LIMITS.get(base_url.host))
 
 
 def _headers(name: str, headers: Mapping[str, str]) -> Headers:

@@ -158,7 +158,7 @@ def _sort(status: int, complaint: Complaint, model: str) -> Verdict:
         429: (RateLimitedError, "Lower the concurrency, or ask the provider for higher limits.", "no"),
     }
     if status == 404:
-        if complaint.native:
+        if complaint.native and not _ADDRESS_WORDS.search(complaint.message):
             return NoSuchModelError, f"Is {model!r} spelled as the provider spells it?", "no"
         return BadRequestError, _ADDRESS_HINT, "no"
     hint = _ADDRESS_HINT if status < 400 or status == 405 else ""
@@ -177,6 +177,7 @@ _LENGTH = {"context_length_exceeded", "exceed_context_size_error", "request_too_
 _POLICY = {"content_filter", "content_policy_violation", "invalid_prompt", "responsibleaipolicyviolation"}
 _KEY = {"invalid_api_key", "api_key_invalid", "authentication_error", "permission_error"}
 _MODEL = {"model_not_found", "modelnotfound"}
+_ADDRESS_WORDS = re.compile(r"(?:unknown|invalid) (?:request )?url|no route|not a valid path", re.IGNORECASE)
 _TOO_FAST = {"rate_limit_exceeded", "rate_limit_error", "resource_exhausted"}
 _OVERLOADED = {"overloaded_error", "unavailable", "service_unavailable"}
 _LENGTH_WORDS = re.compile(

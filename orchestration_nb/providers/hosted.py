@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import aclosing, suppress
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass, replace
 
-from orchestration_nb.calls import RawReply, Request, Timeouts
+from orchestration_nb.calls import RawReply, Request, Timeouts, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import CallError, TruncatedReplyError
 from orchestration_nb.providers.failures import REQUEST_ID_HEADERS, failure
-from orchestration_nb.providers.formats import Format, Gathering
+from orchestration_nb.providers.formats import Format, Gathering, reckoned_usage
 from orchestration_nb.providers.keys import Key
 from orchestration_nb.providers.patience import Patience
 from orchestration_nb.providers.provider import Availability
@@ -20,6 +20,20 @@ from orchestration_nb.providers.wire import Answer, Headers, Stream, Wire, find_
 
 _AFTER_END_S = 1.0
 """Seconds that a server may take to close a stream whose last event has come."""
+
+
+_NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Sent:
+    """One request as it goes out; it has no ``repr``, for it holds the key."""
+
+    model: Model
+    path: str
+    body: bytes
+    headers: Headers
+    secret: str
 
 
 class HostedProvider:
@@ -54,57 +68,53 @@ class HostedProvider:
     async def send(self, model: Model, request: Request, *, timeouts: Timeouts) -> RawReply:
         """Asks the model once.
 
+        Without a stream no token is seen before the last: only the limits of connecting and of the whole call hold.
+
         Raises:
             CallError: If no usable reply came.
         """
-        secret = self._key.reveal()
         stream = self._stream and "streaming" in model.abilities
-        path = self._format.path(model, stream=stream)
-        body = self._format.encode(model, request, stream=stream)
-        headers = self._format.headers(secret) if secret else []
-        if stream:
-            return await self._streamed(model, path, body, headers, timeouts, secret)
-        answer = await self._wire.post(path, body, headers, timeouts)
-        return self._whole(model, answer, secret)
+        secret = self._key.reveal()
+        sent = _Sent(
+            model=model,
+            path=self._format.path(model, stream=stream),
+            body=self._format.encode(model, request, stream=stream),
+            headers=self._format.headers(secret) if secret else [],
+            secret=secret,
+        )
+        reply = await (self._streamed(sent, timeouts) if stream else self._plain(sent, timeouts))
+        return reply if reply.usage != _NO_USAGE else replace(reply, usage=reckoned_usage(request, reply))
 
-    def _whole(self, model: Model, answer: Answer, secret: str) -> RawReply:
+    async def _plain(self, sent: _Sent, timeouts: Timeouts) -> RawReply:
+        return self._whole(sent, await self._wire.post(sent.path, sent.body, sent.headers, timeouts))
+
+    def _whole(self, sent: _Sent, answer: Answer) -> RawReply:
         if not 200 <= answer.status < 300:
             complaint = self._format.complaint(answer.body)
-            raise failure(answer, complaint, who=self._wire.who, model=model.name, secret=secret)
-        request_id = answer.header(*REQUEST_ID_HEADERS)
-        try:
-            reply = self._format.decode(model, answer.body)
-        except CallError as error:
-            error.http_status = answer.status
-            error.provider_request_id = request_id
-            raise
-        return replace(reply, provider_request_id=request_id) if request_id else reply
+            raise failure(answer, complaint, who=self._wire.who, model=sent.model.name, secret=sent.secret)
+        with _marked(answer.status, answer.headers):
+            return _with_request_id(self._format.decode(sent.model, answer.body), answer.headers)
 
-    async def _streamed(
-        self, model: Model, path: str, body: bytes, headers: Headers, timeouts: Timeouts, secret: str
-    ) -> RawReply:
-        clock = asyncio.get_running_loop().time
-        started_s = clock()
+    async def _streamed(self, sent: _Sent, timeouts: Timeouts) -> RawReply:
+        started_s = asyncio.get_running_loop().time()
         async with (
             Patience(self._wire.who, timeouts) as patience,
-            self._wire.stream(path, body, headers, patience) as stream,
+            self._wire.stream(sent.path, sent.body, sent.headers, patience) as stream,
         ):
             kind = find_header(stream.headers, "content-type") or ""
             if not 200 <= stream.status < 300 or "event-stream" not in kind:
-                whole = Answer(status=stream.status, headers=stream.headers, body=await stream.read())
-                return self._whole(model, whole, secret)
-            gathering = self._format.gather(model)
-            first_at_s = await _gather(gathering, stream, patience)
-            reply = gathering.reply()
-        return replace(
-            reply,
-            ttft_ms=None if first_at_s is None else (first_at_s - started_s) * 1000,
-            provider_request_id=find_header(stream.headers, *REQUEST_ID_HEADERS) or reply.provider_request_id,
-        )
+                return self._whole(sent, Answer(status=stream.status, headers=stream.headers, body=await stream.read()))
+            gathering = self._format.gather(sent.model)
+            with _marked(stream.status, stream.headers):
+                first_at_s = await _gather(gathering, stream, patience)
+                reply = gathering.reply()
+        ttft_ms = None if first_at_s is None else (first_at_s - started_s) * 1000
+        return replace(_with_request_id(reply, stream.headers), ttft_ms=ttft_ms)
 
     async def close(self) -> None:
         """Closes the idle connections."""
         self._wire.close()
+        await asyncio.sleep(0)  # the loop closes the sockets in its next turn
 
     def availability(self) -> Availability:
         """Whether models can be asked now, and what is missing."""
@@ -115,6 +125,22 @@ class HostedProvider:
     def models(self) -> Sequence[Model]:
         """Models to list; others can be asked by name."""
         return self._models
+
+
+@contextmanager
+def _marked(status: int, headers: Headers) -> Iterator[None]:
+    """Gives the errors of a reply that cannot be used its status and the provider's id."""
+    try:
+        yield
+    except CallError as error:
+        error.http_status = status
+        error.provider_request_id = find_header(headers, *REQUEST_ID_HEADERS)
+        raise
+
+
+def _with_request_id(reply: RawReply, headers: Headers) -> RawReply:
+    request_id = find_header(headers, *REQUEST_ID_HEADERS)
+    return replace(reply, provider_request_id=request_id) if request_id else reply
 
 
 async def _gather(gathering: Gathering, stream: Stream, patience: Patience) -> float | None:

@@ -48,9 +48,9 @@ class OpenAIChat:
 
     key_header: Literal["authorization", "api-key"] = "authorization"
     """Azure reads its own header."""
-    newer_limit: bool = False
-    """Whether every model of the host takes ``max_completion_tokens`` (OpenAI itself and Azure); other hosts take
-    ``max_tokens``, except for models that are known to refuse it."""
+    limit: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """The name under which the host takes the most tokens to write; ``None``: ``max_tokens``, except for models that
+    are known to refuse it."""
     sends_sample: bool = False
     """Whether the number of the sample goes along as ``seed``: simulated models answer the same otherwise."""
 
@@ -66,11 +66,11 @@ class OpenAIChat:
 
     def encode(self, model: Model, request: Request, *, stream: bool) -> bytes:
         """The body of a request."""
-        newer = self.newer_limit or _NEWER_LIMIT.search(model.wire_name)
+        limit = self.limit or ("max_completion_tokens" if _NEWER_LIMIT.search(model.wire_name) else "max_tokens")
         body: dict[str, Any] = {
             "model": model.wire_name,
             "messages": _messages(model, request),
-            "max_completion_tokens" if newer else "max_tokens": most_tokens(model, request),
+            limit: most_tokens(model, request),
         }
         if request.temperature is not None:
             body["temperature"] = request.temperature

@@ -181,10 +181,20 @@ async def connect(address: Address) -> SocketStream:
             happy_eyeballs_delay=0.25,
         )
         if address.proxy and address.tls:
-            await _tunnel(stream, address, address.proxy)
+            await _through_tunnel(stream, address, address.proxy)
     except OSError as error:
         raise _explain(error, address) from None
     return stream
+
+
+async def _through_tunnel(stream: SocketStream, address: Address, proxy: Proxy) -> None:
+    try:
+        await _tunnel(stream, address, proxy)
+        assert address.tls is not None
+        await stream.start_tls(address.tls, address.host)
+    except BaseException:
+        stream.close()
+        raise
 
 
 async def _tunnel(stream: SocketStream, address: Address, proxy: Proxy) -> None:
@@ -198,16 +208,12 @@ async def _tunnel(stream: SocketStream, address: Address, proxy: Proxy) -> None:
         connection = httpcore.AsyncHTTP11Connection(origin, stream)
         answer = await connection.handle_async_request(httpcore.Request(b"CONNECT", url, headers=headers))
     except (httpcore.NetworkError, httpcore.ProtocolError):
-        stream.close()
         raise ConnectionResetError(errno.ECONNRESET, "the proxy closed the connection") from None
     if not 200 <= answer.status < 300:
-        stream.close()
         raise ConnectionLostError(
             f"The proxy {proxy.host}:{proxy.port} refused a tunnel to {address.label} with status {answer.status}.",
             hint="See HTTPS_PROXY and NO_PROXY in the environment.",
         )
-    assert address.tls is not None
-    await stream.start_tls(address.tls, address.host)
 
 
 def _explain(error: OSError, address: Address) -> ConnectionLostError:

@@ -201,7 +201,7 @@ class Wire:
 
     def _unanswered(self, error: httpcore.NetworkError | httpcore.ProtocolError) -> CallError:
         if isinstance(error, httpcore.LocalProtocolError):
-            return BadRequestError(f"The request to {self.who} cannot be written as HTTP: {error}.")
+            return BadRequestError(f"The request to {self.who} holds a header that HTTP cannot carry.")
         if isinstance(error, httpcore.RemoteProtocolError) and "disconnected" not in str(error):
             return MalformedReplyError(f"{self.who} does not answer in HTTP: {error}.", billing="unknown")
         return ConnectionLostError(f"{self.who} closed the connection without an answer.", billing="unknown")

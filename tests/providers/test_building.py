@@ -87,5 +87,6 @@ def test_azure_is_spoken_to_in_its_dialect() -> None:
     from orchestration_nb.providers.wire import BaseUrl
 
     url = "https://house.openai.azure.com/openai/deployments/d?api-version=2026-01-01"
-    assert _format("openai", BaseUrl.parse(url)) == OpenAIChat(key_header="api-key", newer_limit=True)
+    assert _format("openai", BaseUrl.parse(url)) == OpenAIChat(key_header="api-key", limit="max_completion_tokens")
     assert _format("openai", BaseUrl.parse("https://azure.com.example.com")) == OpenAIChat()
+    assert _format("openai", BaseUrl.parse("https://openrouter.ai/api/v1")) == OpenAIChat(limit="max_tokens")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -82,6 +83,13 @@ async def test_a_plain_call_says_what_was_asked_and_returns_what_came(script: Sc
     }
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_host_that_does_not_count_is_not_free(script: Script, stream: bool) -> None:
+    script.answers = [sse(piece("a" * 30), LAST, DONE) if stream else http(200, chat_reply("a" * 30, usage=None))]
+    reply = await call(script, ask("x" * 300, system="y" * 30), stream=stream)
+    assert reply.usage == Usage(input_tokens=110, output_tokens=10)
+
+
 async def test_a_prompt_of_ten_megabytes_arrives_whole(script: Script) -> None:
     script.answers = [http(200, chat_reply())]
     prompt = "ä1234567" * (10 << 17)
@@ -119,6 +127,7 @@ def said(message: str = "What the provider says", **error: Any) -> Any:
         (403, said("Country not supported"), NotAuthorisedError, "no"),
         (404, said("The model does not exist", code="model_not_found"), NoSuchModelError, "no"),
         (404, b"<html>no page here</html>", BadRequestError, "no"),
+        (404, said("Unknown request URL: POST /chat/completions.", code="unknown_url"), BadRequestError, "no"),
         (405, b"", BadRequestError, "no"),
         (408, said(), CallTimeoutError, "unknown"),
         (409, said(), OverloadedError, "no"),
@@ -187,6 +196,17 @@ async def test_a_key_that_the_provider_repeats_is_removed(script: Script) -> Non
     error = await failing(script, http(401, said(f"Incorrect API key provided: {KEY}, or sk-proj-abcdef123456")))
     assert "sk-" not in str(error)
     assert "[key]" in str(error)
+
+
+async def test_no_log_and_no_attribute_shows_the_key(script: Script, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    script.answers = [http(200, chat_reply())]
+    provider = house(script)
+    await provider.send(MODEL, ask(), timeouts=Timeouts())
+    assert caplog.records
+    assert KEY not in caplog.text
+    assert KEY not in repr([vars(provider), *map(repr, vars(provider).values())])
+    await provider.close()
 
 
 async def test_long_words_are_shortened_and_control_characters_left_out(script: Script) -> None:
@@ -386,7 +406,7 @@ async def test_a_stream_that_is_cut_is_truncated(script: Script) -> None:
 
     error = await failing(script, cut_stream, stream=True)
     assert type(error) is TruncatedReplyError
-    assert error.billing == "yes"
+    assert (error.billing, error.http_status) == ("yes", 200)
 
 
 async def ping_for_ever(connection: Connection, *before: Any) -> None:

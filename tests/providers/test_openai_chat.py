@@ -48,7 +48,8 @@ def test_braces_in_a_prompt_are_sent_as_they_are() -> None:
         (OpenAIChat(), "gpt-6-luna", "max_completion_tokens"),
         (OpenAIChat(), "o4-mini", "max_completion_tokens"),
         (OpenAIChat(), "olmo-2", "max_tokens"),
-        (OpenAIChat(newer_limit=True), "gpt-4.1-mini", "max_completion_tokens"),
+        (OpenAIChat(limit="max_completion_tokens"), "gpt-4.1-mini", "max_completion_tokens"),
+        (OpenAIChat(limit="max_tokens"), "openai/gpt-5-mini", "max_tokens"),
     ],
 )
 def test_the_limit_is_always_sent_under_the_name_that_the_model_takes(
