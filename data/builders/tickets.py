@@ -318,9 +318,9 @@ def ticket_rows(people: list[Customer], orders: list[Order]) -> list[list[object
             "language",
             "subject",
             "body",
-            "queue",
-            "topic",
-            "priority",
+            "gold_queue",
+            "gold_topic",
+            "gold_priority",
         ]
     ]
     for number, (customer_id, received, *rest) in enumerate(tickets, 1):

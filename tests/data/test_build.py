@@ -97,11 +97,11 @@ def test_gold_has_the_form_that_its_type_promises() -> None:
 def test_tickets_are_500_different_texts_with_gold_labels() -> None:
     tickets = rows("tickets.csv")
     assert len(tickets) == len({t["body"] for t in tickets}) == len({t["ticket_id"] for t in tickets}) == 500
-    queues = Counter(t["queue"] for t in tickets)
+    queues = Counter(t["gold_queue"] for t in tickets)
     assert set(queues) == {"billing", "bug", "refund"}
     assert min(queues.values()) > 130
     assert {t["language"] for t in tickets} == {"en", "de", "fr", "es"}
-    assert {t["priority"] for t in tickets} == {"low", "normal", "high"}
+    assert {t["gold_priority"] for t in tickets} == {"low", "normal", "high"}
     assert not any("{" in t["body"] + t["subject"] for t in tickets)
 
 

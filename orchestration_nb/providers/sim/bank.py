@@ -11,8 +11,13 @@ from typing import Generic, TypeVar
 
 from orchestration_nb.errors import UsageError
 
-LABELS = ("queue", "topic", "priority", "language")
-"""The columns of a ticket that a model can be asked for."""
+LABELS: Mapping[str, str] = {
+    "queue": "gold_queue",
+    "topic": "gold_topic",
+    "priority": "gold_priority",
+    "language": "language",
+}
+"""What a model can be asked about a ticket, and the column with the right answer."""
 
 _RUN = 4
 
@@ -132,7 +137,7 @@ def shipped_bank() -> Bank:
         for row in _rows("questions.csv")
     )
     tickets = (
-        Ticket(ticket_id=row["ticket_id"], body=row["body"], labels={label: row[label] for label in LABELS})
+        Ticket(ticket_id=row["ticket_id"], body=row["body"], labels={label: row[column] for label, column in LABELS.items()})
         for row in _rows("tickets.csv")
     )
     return Bank(questions, tickets)
