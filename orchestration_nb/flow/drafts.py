@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from orchestration_nb.flow import static
 from orchestration_nb.flow.compiling import compile_expression, compile_statements
 from orchestration_nb.flow.graph import AnnotationText, Input, Step
-from orchestration_nb.flow.names import Names, names_of_definition, names_of_expression
+from orchestration_nb.flow.names import names_of_definition, names_of_expression
 from orchestration_nb.flow.refusals import refusal
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -40,12 +40,12 @@ def draft_expression(
         source=ast.get_source_segment(text, statement) or "",
         kind="plain",
         needs=frozenset(),
-        inputs=tuple(Input(name=each) for each in sorted(names.free)),
+        inputs=tuple(Input(name=each) for each in sorted(names)),
         is_function=False,
         outer=frozenset(),
-        assigned=names.assigned,
+        assigned=_assigned(value),
         annotation=None if annotation is None else annotation_text(annotation, filename),
-        code=compile_expression(name, value, sorted(names.free), filename=filename, is_async=awaits),
+        code=compile_expression(name, value, sorted(names), filename=filename, is_async=awaits),
         is_async=awaits or waits,
         builds_requests=not waits and static.builds_requests(value),
         depth=static.fan_out_depth(value),
@@ -74,7 +74,7 @@ def draft_function(function: _Function, *, text: str, filename: str, future: boo
         needs=frozenset(),
         inputs=_parameters(function),
         is_function=True,
-        outer=names.free,
+        outer=names,
         assigned=frozenset(),
         annotation=None if function.returns is None else annotation_text(function.returns, filename),
         code=compile_statements([function], filename=filename, future=future),
@@ -100,10 +100,15 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
             yield from _own_nodes(child)
 
 
-def _names(value: ast.expr, text: str) -> Names:
+def _names(value: ast.expr, text: str) -> frozenset[str]:
     segment = ast.get_source_segment(text, value)
     assert segment is not None, "an expression of the cell stands in the cell"
     return names_of_expression(segment, first_line=value.lineno)
+
+
+def _assigned(value: ast.expr) -> frozenset[str]:
+    """What ``:=`` makes in the expression, where it hides a name of the same spelling around it."""
+    return frozenset(node.target.id for node in _own_nodes(value) if isinstance(node, ast.NamedExpr))
 
 
 def _without_last_await(value: ast.expr) -> tuple[ast.expr, bool]:
@@ -146,8 +151,8 @@ def _lines(statement: _Function | ast.ClassDef, text: str) -> str:
     return "\n".join(text.split("\n")[_first_line(statement) - 1 : statement.end_lineno])
 
 
-def names_of_statement(statement: _Function | ast.ClassDef, text: str, *, future: bool) -> Names:
-    """The names of a ``def`` or ``class`` of the cell."""
+def names_of_statement(statement: _Function | ast.ClassDef, text: str, *, future: bool) -> frozenset[str]:
+    """The names that a ``def`` or ``class`` of the cell reads."""
     return names_of_definition(_lines(statement, text), future=future, first_line=_first_line(statement))
 
 
@@ -182,7 +187,7 @@ def annotation_text(annotation: ast.expr, filename: str) -> AnnotationText:
         text=text,
         line=annotation.lineno,
         code=compile(ast.Expression(body=node), filename, "eval", dont_inherit=True),
-        names=names_of_expression(text, first_line=annotation.lineno).free,
+        names=names_of_expression(text, first_line=annotation.lineno),
     )
 
 

@@ -170,7 +170,7 @@ def _check_name(name: str, statement: ast.stmt) -> None:
 def _definition(statement: _Function | ast.ClassDef, cell: _Cell) -> Definition:
     names = names_of_statement(statement, cell.text, future=cell.future)
     what: Literal["function", "class"] = "class" if isinstance(statement, ast.ClassDef) else "function"
-    return Definition(names=(statement.name,), line=statement.lineno, what=what, free=names.free)
+    return Definition(names=(statement.name,), line=statement.lineno, what=what, free=names)
 
 
 def _link(cell: _Cell) -> tuple[Step, ...]:

@@ -7,7 +7,6 @@ import symtable
 import sys
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import typing_extensions
@@ -29,18 +28,8 @@ AT_HAND: Final[Mapping[str, Any]] = _at_hand()
 BUILTINS: Final[Mapping[str, Any]] = vars(builtins)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """The names of one piece of text."""
-
-    free: frozenset[str]
-    """Read, and made nowhere in the piece itself."""
-    assigned: frozenset[str]
-    """Made inside the expression by ``:=``, which hides a name of the same spelling around it."""
-
-
-def names_of_expression(text: str, *, first_line: int) -> Names:
-    """The names of an expression, as the body of a function would read them.
+def names_of_expression(text: str, *, first_line: int) -> frozenset[str]:
+    """The names that an expression reads and does not make itself, as the body of a function would read them.
 
     Args:
         text: The expression.
@@ -50,13 +39,11 @@ def names_of_expression(text: str, *, first_line: int) -> Names:
         SyntaxError: With the line of the cell.
     """
     module = _table(f"async def expression():\n return (\n{text}\n)", first_line - 2)
-    function = module.get_children()[0]
-    assigned = frozenset(symbol.get_name() for symbol in function.get_symbols() if symbol.is_local())
-    return Names(free=_globals(function), assigned=assigned)
+    return _globals(module)
 
 
-def names_of_definition(text: str, *, future: bool, first_line: int) -> Names:
-    """The names of a ``def`` or ``class`` at the top of a cell: its body, defaults, decorators and annotations.
+def names_of_definition(text: str, *, future: bool, first_line: int) -> frozenset[str]:
+    """The names that a ``def`` or ``class`` at the top of a cell reads: body, defaults, decorators and annotations.
 
     Its own name is among them where it uses it; a name that it makes by ``global`` is not.
 
@@ -76,7 +63,7 @@ def names_of_definition(text: str, *, future: bool, first_line: int) -> Names:
         for symbol in table.get_symbols()
         if symbol.is_declared_global() and symbol.is_assigned()
     }
-    return Names(free=frozenset((read | _globals(module)) - made), assigned=frozenset())
+    return frozenset((read | _globals(module)) - made)
 
 
 def _table(text: str, first_line: int) -> symtable.SymbolTable:

@@ -131,7 +131,8 @@ class Pending:
 
         Args:
             origin: Where it was asked.
-            schema: The form that the step's annotation wants; an ``output=`` of its own wins.
+            schema: The form that the step's annotation wants. An ``output=`` of its own wins, and a reply that the step
+                awaits itself is text: the annotation speaks of what the step makes of it.
             id: The request's id.
             seed: What makes random choices of the strategy repeatable.
             model: The run's model, for a step that names neither a model nor a strategy.
@@ -139,6 +140,7 @@ class Pending:
         Raises:
             UsageError: ``images=`` or ``output=`` cannot be used.
         """
+        form = None if self.awaited else schema
         self.awaited = True
         return Request(
             id=id,
@@ -147,7 +149,7 @@ class Pending:
             system=self.system,
             model=model if self.model is None and self.strategy is None else self.model,
             strategy=self.strategy,
-            output=schema if self.output is None else output_schema(self.output, name=origin.step),
+            output=form if self.output is None else output_schema(self.output, name=origin.step),
             temperature=self.temperature,
             max_tokens=self.max_tokens,
             timeout_s=self.timeout,
@@ -261,12 +263,21 @@ def llm(  # noqa: PLR0913 - the one function that an analyst calls
     )
     scope = _current.get()
     if scope is not None:
+        if scope.pendings and "<pending reply to " in prompt:
+            _refuse_quoted(prompt, scope)
         pending.scope = scope
         scope.pendings.append(pending)
         return pending
     if _outside is None:
         raise UsageError("llm(...) was called outside a flow, and no workspace is there to answer it.")
     return _outside(pending)
+
+
+def _refuse_quoted(prompt: str, scope: StepScope) -> None:
+    """A list of pending replies that was put into text shows them by their ``repr``: that must not be sent."""
+    for earlier in scope.pendings:
+        if repr(earlier) in prompt:
+            _refuse(earlier, "cannot be put into text")
 
 
 def _text(prompt: object) -> str:

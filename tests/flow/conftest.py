@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from orchestration_nb.flow import BoundFlow, BoundStep, parse, step_scope
+
+settings.register_profile("steady", deadline=None, print_blob=True)  # a busy machine is no failure
+settings.load_profile("steady")
 
 Bind = Callable[..., BoundFlow]
 

@@ -162,6 +162,24 @@ def test_any_other_use_says_what_to_do(scope: StepScope, name: str, misuse: Call
     assert "await llm(...)" in caught.value.hint
 
 
+def test_a_list_of_them_is_not_sent_as_text(scope: StepScope) -> None:
+    several = [llm("a"), llm("b")]
+    with pytest.raises(PendingReplyError, match="cannot be put into text"):
+        llm(f"Summarise: {several}")
+    llm("What does <pending reply to 'x'> mean?")
+
+
+def test_a_reply_that_the_step_awaits_itself_is_text(scope: StepScope) -> None:
+    scope.resolve = lambda pending: asyncio.sleep(0, request(pending, schema=output_schema(int, name="queue")))
+    made = asyncio.run(_awaited(llm("a")))
+    assert made.output is None
+    assert asyncio.run(_awaited(llm("a", output=int))).output is not None
+
+
+async def _awaited(pending: Any) -> Any:
+    return await pending
+
+
 def test_debuggers_sets_and_copies_may_touch_it(scope: StepScope) -> None:
     pending = llm("x" * 100_000)
     assert len(repr(pending)) < 100
