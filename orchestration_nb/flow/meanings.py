@@ -104,7 +104,9 @@ class Meanings:
             raise _refusal(step.line, f"`{name} :=` hides the column {name!r}.", "Choose another name.")
         for name in sorted(step.outer):
             if self._is_of_the_item(name):
-                raise _refusal(step.line, f"`{step.name}` uses `{name}` inside.", f"Make `{name}` a parameter.")
+                raise _refusal(
+                    step.line, f"`{step.name}` uses `{name}` inside.", f"Make `{name}` a parameter" + _own(name)
+                )
             if not self.is_known(name):
                 raise self._unknown(name, step)
 
@@ -138,7 +140,8 @@ class Meanings:
                 raise _refusal(
                     definition.line,
                     f"{what} uses the column `{name}`.",
-                    f"Make `{name}` a parameter and pass it in the step that calls `{definition.names[0]}`.",
+                    f"Make `{name}` a parameter and pass it in the step that calls `{definition.names[0]}`"
+                    + _own(name),
                 )
             if not self.is_known(name):
                 known = Candidates(names=self._names())
@@ -191,6 +194,11 @@ class Meanings:
 
     def _names(self) -> list[str]:
         return [*(name for name in self.variables if not name.startswith("_")), *self.prelude, *BUILTINS, *AT_HAND]
+
+
+def _own(name: str) -> str:
+    """The end of a hint, for a column that is called like a builtin."""
+    return f"; for Python's own `{name}` import builtins and write `builtins.{name}`." if name in BUILTINS else "."
 
 
 def _refusal(line: int, what: str, hint: str) -> FlowSyntaxError:

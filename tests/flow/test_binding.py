@@ -110,6 +110,13 @@ def test_what_a_function_needs_of_a_row_is_a_parameter(bind: Bind, text: str, wh
     assert caught.value.line
 
 
+def test_a_builtin_that_a_column_hides_has_another_name(bind: Bind) -> None:
+    with pytest.raises(FlowSyntaxError, match="function `kind` uses the column `type`") as caught:
+        bind("def kind(x): return type(x).__name__\na = kind(body)", COLUMNS)
+    assert "`builtins.type`" in caught.value.hint
+    bind("import builtins\ndef kind(x): return builtins.type(x).__name__\na = kind(body)", COLUMNS)
+
+
 def test_a_name_of_the_cell_and_a_column_at_once(bind: Bind) -> None:
     with pytest.raises(FlowSyntaxError, match="`type` is both the import of line 1 and a column") as caught:
         bind("import json as type\na = type", COLUMNS)
