@@ -107,7 +107,7 @@ def _weekday_of_date(rng: Random) -> Problem:
         w.say(f"From {_written(start)} to {_written(end)}: {days} days")
         rest = w.find("Beyond full weeks", days % 7)
         name = WEEKDAYS[(start.weekday() + rest) % 7]
-        w.say(f"{rest} days after {WEEKDAYS[start.weekday()]}: {name}")
+        w.say(f"{rest} {'day' if rest == 1 else 'days'} after {WEEKDAYS[start.weekday()]}: {name}")
         return name
 
     prompt = f"{_written(start)} is a {WEEKDAYS[start.weekday()]}. On which day of the week does {_written(end)} fall?"
@@ -251,16 +251,15 @@ def _cut(rng: Random) -> Problem:
 
 def _recipe(rng: Random) -> Problem:
     people, guests = rng.choice([4, 6, 8]), rng.randint(9, 22)
-    what, unit, big, amount = rng.choice(
+    dish, what, unit, big, amount = rng.choice(
         [
-            ("flour", "g", "kilograms", 250),
-            ("milk", "ml", "litres", 300),
-            ("rice", "g", "kilograms", 360),
-            ("stock", "ml", "litres", 600),
-            ("sugar", "g", "kilograms", 120),
+            ("pancakes", "flour", "g", "kilograms", 250),
+            ("pudding", "milk", "ml", "litres", 300),
+            ("risotto", "rice", "g", "kilograms", 360),
+            ("soup", "stock", "ml", "litres", 600),
+            ("plum cake", "sugar", "g", "kilograms", 120),
         ]
     )
-    dish = rng.choice(["pudding", "pancakes", "soup", "pie", "dumplings"])
     name = distinct(rng, 1)[0]
 
     def solve(w: Working) -> str:

@@ -213,3 +213,8 @@ MONTHS = [
 def distinct(rng: Random, count: int) -> list[str]:
     """`count` different first names."""
     return rng.sample(FIRST_NAMES, count)
+
+
+def with_article(noun: str) -> str:
+    """The noun with its article: `a lamp`, `an armchair`."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -128,7 +128,7 @@ BUG: dict[str, Topic] = {
             "On the phone it's fine.",
             "It happens with every category that I tried.",
             "The address bar shows the right filter, the page just ignores it.",
-            "I'm on a {device}.",
+            "The device is my {device}.",
             "Logged in or not makes no difference.",
         ),
         asks=(

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from random import Random
 
-from data.builders.people import CITIES, distinct
+from data.builders.people import CITIES, distinct, with_article
 from data.builders.working import Maker, NonsenseError, Number, Problem, Working, integer, money, show, whole
 
 GOODS = (
@@ -243,11 +243,11 @@ def _discount(rng: Random) -> Problem:
     prompt = rng.choice(
         [
             (
-                f"A {thing} costs ${price}. In the sale it is {percent}% cheaper. What does it cost now, "
-                "in dollars with two decimals?"
+                f"{with_article(thing).capitalize()} costs ${price}. In the sale it is {percent}% cheaper. "
+                "What does it cost now, in dollars with two decimals?"
             ),
             (
-                f"The label on a {thing} says ${price}, less {percent}% at the till. How many dollars are "
+                f"The label on {with_article(thing)} says ${price}, less {percent}% at the till. How many dollars are "
                 "paid? Give two decimals."
             ),
         ]
@@ -289,8 +289,8 @@ def _taxed(rng: Random) -> Problem:
         return money(w.add("Price with tax", net, levy))
 
     prompt = (
-        f"A {thing} has a list price of ${price}. The shop gives {percent}% off, and then {tax}% "
-        "sales tax is added to the reduced price. How many dollars does the customer pay? Give "
+        f"{with_article(thing).capitalize()} has a list price of ${price}. The shop gives {percent}% off, and "
+        f"then {tax}% sales tax is added to the reduced price. How many dollars does the customer pay? Give "
         "two decimals."
     )
     return Problem(prompt=prompt, answer_type="money", solve=solve)
@@ -308,7 +308,7 @@ def _before_the_sale(rng: Random) -> Problem:
         return money(w.mul("Old price", one, 100))
 
     prompt = (
-        f"After a reduction of {percent}%, a {thing} costs ${money(after)}. What did it cost "
+        f"After a reduction of {percent}%, {with_article(thing)} costs ${money(after)}. What did it cost "
         "before, in dollars with two decimals?"
     )
     return Problem(prompt=prompt, answer_type="money", solve=solve)

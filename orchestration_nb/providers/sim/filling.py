@@ -15,6 +15,8 @@ from orchestration_nb.providers.sim.words import best_sentences, content_stems, 
 
 Schema = Mapping[str, Any]
 
+_BOTTOMLESS = 40
+_MOST_VALUES = 5_000
 _DEEPEST = 4
 """Nesting below which only what a schema requires is filled in."""
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
@@ -29,6 +31,7 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "order": (r"\b[A-Z]{2,}-\d+\b", ""),
     "amount": (r"[$€£]\s?\d[\d.,]*\d", ""),
     "uri": (r"https?://\S+", "https://example.com"),
+    "duration": (r"\bP(?:T?\d+[A-Z])+\b", "P1D"),
     "uuid": (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "00000000-0000-4000-8000-000000000000"),
 }
 """What a field of that name or format looks like in a text, and what stands in where there is none."""
@@ -48,22 +51,25 @@ def fill(schema: Schema, known: Knowledge) -> Any:
     return _Filling(schema, known).value(schema, _Place("value", known.task.instruction, 0))
 
 
-def resolve(schema: Schema, root: Schema) -> Schema:
-    """The schema behind a `$ref`, with the members of `allOf` merged in."""
+def resolve(schema: Any, root: Schema) -> Schema:
+    """The schema behind a `$ref`, with the members of `allOf` merged in; one that says nothing for `true`."""
+    found: Schema = schema if isinstance(schema, Mapping) else {}
     for _ in range(20):
-        reference = schema.get("$ref")
+        reference = found.get("$ref")
         if not isinstance(reference, str) or not reference.startswith("#"):
             break
-        target: Any = root
-        for step in reference.lstrip("#/").split("/"):
-            if step:
-                target = (
-                    target.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(target, Mapping) else {}
-                )
-        schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
-    for member in schema.get("allOf", ()):
-        schema = {**schema, **resolve(member, root)}
-    return schema
+        found = {**_target(reference, root), **{key: value for key, value in found.items() if key != "$ref"}}
+    for member in found.get("allOf", ()):
+        found = {**found, **resolve(member, root)}
+    return found
+
+
+def _target(reference: str, root: Schema) -> Schema:
+    """What a reference such as `#/$defs/Line` points at."""
+    target: Any = root
+    for step in filter(None, reference.lstrip("#/").split("/")):
+        target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
+    return target if isinstance(target, Mapping) else {}
 
 
 class _Filling:
@@ -72,11 +78,13 @@ class _Filling:
     def __init__(self, root: Schema, known: Knowledge) -> None:
         self._root = root
         self._known = known
+        self._filled = 0
 
     def value(self, schema: Any, place: _Place) -> Any:
-        if not isinstance(schema, Mapping):
-            return self._text({}, place)
         schema = resolve(schema, self._root)
+        self._filled += 1
+        if place.depth > _BOTTOMLESS or self._filled > _MOST_VALUES:
+            return None  # a schema that contains itself has no end
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -123,7 +131,7 @@ class _Filling:
         if items.get("enum"):
             return self._options(items["enum"], max(fewest, 1), most, place)
         count = min(max(fewest, 2), max(most, fewest))
-        if items.get("type") == "string" and not items.get("format"):
+        if items.get("type") == "string" and not {"format", "pattern"} & items.keys():
             found = best_sentences(self._known.task.sentences, place.about, count)
             fitted = [_fitted(text, items) for text in found]
             return fitted + [self._text(items, place) for _ in range(max(fewest, 1) - len(fitted))]
@@ -144,16 +152,19 @@ class _Filling:
         return by_name[self._known.option(list(by_name), place.name)]
 
     def _variant(self, variants: Sequence[Any], place: _Place) -> Any:
-        resolved = [resolve(variant, self._root) for variant in variants if isinstance(variant, Mapping)]
+        resolved = [resolve(variant, self._root) for variant in variants]
         full = [variant for variant in resolved if variant.get("type") != "null"]
-        if len(full) < len(resolved) and self._is_missing(place):
+        if len(full) < len(resolved) and (not full or self._is_missing(place)):
             return None
         recursive = any(variant.get("type") == "object" for variant in full) and place.depth > 1
         if recursive and len(full) < len(resolved):
             return None
-        numeric = self._answer_number() is not None
+        numeric = self._answer_number() is not None or (
+            self._known.solution is None and self._number_near(place) is not None
+        )
         suited = [variant for variant in full if (variant.get("type") in {"integer", "number"}) == numeric]
-        return self.value((suited or full or [{}])[0], place)
+        free = [variant for variant in (*suited, *full) if "pattern" not in variant]
+        return self.value((free or full or [{}])[0], place)
 
     def _is_missing(self, place: _Place) -> bool:
         """Whether the field is one that can be looked for in the text and is not there."""
@@ -185,6 +196,7 @@ class _Filling:
         step = schema.get("multipleOf")
         if step:
             found = round(found / step) * step
+            found += step if found < low else 0
         return round(found) if whole else found
 
     def _drawn(self, low: float, high: float, place: _Place) -> float:
@@ -207,9 +219,11 @@ class _Filling:
 
     def _text(self, schema: Schema, place: _Place) -> str:
         known = self._known
-        if known.solution is not None:
+        if known.solution is not None and _has_form(known.solution.answer, schema.get("format")):
             text = brief(known.solution) if _REASON.search(place.name) else known.solution.answer
             return _fitted(text, schema)
+        if "pattern" in schema:
+            return self._matching(str(schema["pattern"]))
         form = _form_of(place.name, schema.get("format"))
         if form is not None:
             match = re.search(_FORMS[form][0], known.task.material)
@@ -222,8 +236,17 @@ class _Filling:
             found[0] if found else pick(known.task.material.split() or ["-"], known.digest, place.name), schema
         )
 
+    def _matching(self, pattern: str) -> str:
+        """The part of the material that fits a pattern, or nothing."""
+        try:
+            match = re.search(pattern.removeprefix("^").removesuffix("$"), self._known.task.material[:_SEARCHED])
+        except re.error:
+            return ""
+        return match.group() if match else ""
+
 
 _ANY = float("inf")
+_SEARCHED = 2_000
 
 
 def _bounds(schema: Schema, *, whole: bool) -> tuple[float, float]:
@@ -234,6 +257,11 @@ def _bounds(schema: Schema, *, whole: bool) -> tuple[float, float]:
     if "exclusiveMaximum" in schema:
         high = min(high, schema["exclusiveMaximum"] - gap)
     return low, high
+
+
+def _has_form(text: str, form: object) -> bool:
+    """Whether a text looks as a format wants it; any text does where there is none that is known."""
+    return not isinstance(form, str) or form not in _FORMS or re.fullmatch(_FORMS[form][0], text) is not None
 
 
 def _form_of(name: str, given: object) -> str | None:

@@ -163,7 +163,12 @@ class _Connection(asyncio.Protocol):
             return
         fault = self._server.draw.next(asked.prompt.model, body)
         if fault is None or fault in {"malformed", "truncated", "empty"}:
-            reply = answer(asked.prompt)
+            try:
+                reply = answer(asked.prompt)
+            except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+                # A schema is whatever the client sent: one that is none must not end the connection.
+                self._refuse(400, "Invalid schema in response_format.", param="response_format")
+                return
             if asked.stream and fault != "empty":
                 self._start_stream(asked, reply, fault)
             else:

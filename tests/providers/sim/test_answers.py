@@ -1,6 +1,7 @@
 """What the simulated models say: recognisable questions, valid JSON, and modest words on everything else."""
 
 import dataclasses
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -125,7 +126,26 @@ class Everything(BaseModel):
 
 @pytest.mark.parametrize(
     "kind",
-    [bool, int, float, str, list[str], list[int], Literal[1, 2, 3], Literal["x"], Line, Address, Node, Everything],
+    [
+        bool,
+        int,
+        float,
+        str,
+        list[str],
+        list[int],
+        tuple[int, str, bool],
+        set[Literal["a", "b"]],
+        dict[str, int],
+        Literal[1, 2, 3],
+        Literal["x"],
+        dt.date,
+        dt.datetime,
+        dt.timedelta,
+        Line,
+        Address,
+        Node,
+        Everything,
+    ],
     ids=str,
 )
 @pytest.mark.parametrize(
@@ -176,6 +196,16 @@ def test_fields_that_are_not_in_the_text_are_null_where_they_may_be() -> None:
     assert orjson.loads(reply("Read:\nNobody wrote anything in here.", schema=schema))["email"] is None
     found = orjson.loads(reply("Read:\nPlease write to a.b@example.com today.", schema=schema))
     assert found["email"] == "a.b@example.com"
+
+
+def test_a_pattern_is_looked_for_in_the_text() -> None:
+    schema = {"type": "object", "properties": {"code": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{4}$"}}}
+    assert orjson.loads(reply("Read:\nThe parcel has the number AB-1234 on it.", schema=schema)) == {"code": "AB-1234"}
+
+
+def test_a_schema_that_contains_itself_comes_to_an_end() -> None:
+    endless = {"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}, "required": ["a", "b"]}
+    assert set(orjson.loads(reply("Anything", schema=endless))) == {"a", "b"}
 
 
 def test_any_object_will_do_for_json_object() -> None:

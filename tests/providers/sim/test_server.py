@@ -160,6 +160,17 @@ async def test_bad_requests_get_an_error_of_the_wire(
     assert (await client.get("/models")).status_code == 200, "the connection goes on"
 
 
+@pytest.mark.parametrize("schema", [{"enum": 5}, {"properties": []}, {"allOf": [{"$ref": "#"}]}])
+async def test_a_schema_that_is_none_is_refused_and_the_connection_goes_on(
+    client: httpx.AsyncClient, schema: dict[str, Any]
+) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
+    response = await client.post("/chat/completions", json=body("Hello", response_format=form))
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "response_format"
+    assert (await client.get("/models")).status_code == 200
+
+
 async def test_unknown_paths_and_methods(client: httpx.AsyncClient) -> None:
     assert (await client.get("/nothing")).status_code == 404
     assert (await client.get("/chat/completions")).status_code == 405
