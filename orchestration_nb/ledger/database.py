@@ -41,11 +41,46 @@ _DAMAGE = ("not a valid DuckDB", "Corrupt database", "checksum", "Could not read
 
 def create(path: Path, *, limit_s: float) -> None:
     """Makes an empty ledger, whole or not at all, so that a process killed meanwhile leaves no damaged one."""
-    new = path.with_name("new.duckdb")
-    new.unlink(missing_ok=True)
+    new = _blank(path)
     with writing(new, limit_s=limit_s):
         pass
+    _wal(path).unlink(missing_ok=True)
     new.replace(path)
+
+
+def rewrite(path: Path, *, limit_s: float) -> None:
+    """Writes the ledger anew, without what was deleted from it. Call it with the lock held alone.
+
+    Put off where a part of it is not in its file yet, which closing it should have brought there.
+
+    Raises:
+        WorkspaceError: If the disk has no room for a second file; the first is then as it was.
+    """
+    if _wal(path).exists():
+        return
+    new = _blank(path)
+    with _open(new, read_only=False, limit_s=limit_s) as connection, _understood(path, statements=False):
+        connection.execute(f'attach {quoted(path)} as "old" (read_only)')
+        connection.execute('copy from database "old" to "new"')
+    new.replace(path)
+
+
+def quoted(path: Path) -> str:
+    """A path as a literal of SQL, for statements that take no bound values."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _blank(path: Path) -> Path:
+    """The name of a new file beside the ledger, nothing of which is there."""
+    new = path.with_name("new.duckdb")
+    new.unlink(missing_ok=True)
+    _wal(new).unlink(missing_ok=True)
+    return new
+
+
+def _wal(path: Path) -> Path:
+    """The file in which DuckDB keeps what is committed and not yet in the file ``path``."""
+    return path.with_name(path.name + ".wal")
 
 
 @contextmanager
@@ -96,9 +131,8 @@ def set_aside(path: Path, now: datetime) -> Path:
         Where it is now.
     """
     aside = path.with_name(f"ledger.damaged-{now:%Y%m%dT%H%M%S%f}.duckdb")
-    wal = path.with_name(path.name + ".wal")
-    if wal.exists():
-        wal.rename(aside.with_name(aside.name + ".wal"))
+    if _wal(path).exists():
+        _wal(path).rename(_wal(aside))
     if path.exists():
         path.rename(aside)
     return aside

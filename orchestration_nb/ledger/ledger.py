@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestration_nb.clock import Clock, SystemClock
-from orchestration_nb.errors import LedgerDamagedError, WorkspaceError
+from orchestration_nb.errors import LedgerDamagedError, UsageError, WorkspaceError
 from orchestration_nb.ledger import database
+from orchestration_nb.ledger.export import export
 from orchestration_nb.ledger.merge import MergeReport, merge_into
 from orchestration_nb.ledger.query import Parameters, answer, columns_by_table
+from orchestration_nb.ledger.retention import prune
 from orchestration_nb.ledger.runs import RunDetails, details, newest
 from orchestration_nb.ledger.segments import Segment, open_segments
 from orchestration_nb.state import locked, private_folder
@@ -102,6 +105,41 @@ class Ledger:
             WorkspaceError: If the ledger cannot be read.
         """
         return self._read(lambda connection: details(connection, name))
+
+    def export(self, folder: Path) -> list[Path]:
+        """Writes ``runs, items, steps, requests, calls, texts`` as Parquet files, replacing files of these names.
+
+        Returns:
+            The files.
+
+        Raises:
+            WorkspaceError: If the folder cannot be written.
+        """
+        try:
+            return self._read(lambda connection: export(connection, folder), files=True)
+        except OSError as error:
+            raise WorkspaceError(f"The folder {folder} cannot be written: {error.strerror or error}.") from error
+
+    def prune(self, older_than_days: int) -> dict[str, int]:
+        """Deletes the runs that ended more than so many days ago, and the files of the journal that hold only such.
+
+        Returns:
+            How many rows of each table went, and under ``segments`` how many files.
+
+        Raises:
+            UsageError: If the number of days is negative.
+            WorkspaceError: If the ledger cannot be written.
+        """
+        if older_than_days < 0:
+            raise UsageError(f"Keeping {older_than_days} days means nothing.", hint="Give a number of days from 0 up.")
+        self.merge()
+        folder = self._folder()
+        try:
+            with locked(folder / "ledger.lock", alone=True, limit_s=self._wait_s):
+                before = self._clock.now() - timedelta(days=older_than_days)
+                return prune(folder / database.FILE_NAME, before, limit_s=self._wait_s)
+        except OSError as error:
+            raise WorkspaceError(f"{folder} cannot be pruned: {error.strerror or error}.") from error
 
     def tables(self) -> dict[str, list[str]]:
         """The tables and views that SQL can ask, each with its columns."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from orchestration_nb.ledger.batch import Batch
+from orchestration_nb.ledger.database import quoted
 from orchestration_nb.ledger.schema import LOADS, Load
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _insert(
     columns = ", ".join(f"{name}: '{sql_type}'" for name, sql_type in plan.columns.items())
     longest = max(map(len, lines)) + 1024
     query = (
-        f"insert into staged_{kind} select * from read_json('{str(path).replace(chr(39), chr(39) * 2)}', "  # noqa: S608
+        f"insert into staged_{kind} select * from read_json({quoted(path)}, "  # noqa: S608
         f"format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = false, "
         f"maximum_object_size = {max(longest, 2**20)})"
     )

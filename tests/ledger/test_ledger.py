@@ -51,3 +51,19 @@ def test_a_run_is_shown_with_its_steps_and_models(tmp_path: Path, name: str) -> 
     assert details.run["flow"] == "triage"
     assert details.steps.step.tolist() == ["queue", "reply"]
     assert details.models[["model", "calls", "retries"]].values.tolist() == [["openai/gpt-4.1-mini", 1, 1]]
+
+
+def test_export_writes_a_parquet_file_a_table(tmp_path: Path) -> None:
+    import duckdb
+
+    write(tmp_path, happened.run_started("r1"), happened.call("r1"), happened.item("r1"))
+    (tmp_path / "it's out").mkdir()
+    (tmp_path / "it's out" / "calls.parquet").write_text("old")
+    paths = Ledger(tmp_path).export(tmp_path / "it's out")
+    assert sorted(path.name for path in (tmp_path / "it's out").iterdir()) == sorted(path.name for path in paths)
+    with duckdb.connect() as connection:
+        folder = str(tmp_path / "it's out" / "calls.parquet")
+        assert connection.execute("select reply from read_parquet(?)", [folder.replace("calls", "texts")]).fetchall() == [
+            ("billing",)
+        ]
+        assert connection.execute("select attempts[1].http_status from read_parquet(?)", [folder]).fetchall() == [(429,)]
