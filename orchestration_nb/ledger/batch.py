@@ -52,7 +52,7 @@ class Batch:
             progress: How far it was merged; moved on.
 
         Returns:
-            Whether the batch is full: load it and go on with another.
+            Whether the batch is full and the segment is not at its end: load it and go on with another.
         """
         before = progress.merged_bytes
         with segment.path.open("rb") as file:
@@ -66,7 +66,7 @@ class Batch:
         progress.closed = not segment.held and progress.merged_bytes >= segment.size
         if progress.closed or progress.merged_bytes > before:
             self.progress[progress.name] = progress
-        return self.bytes_read >= self.most_bytes
+        return progress.merged_bytes < segment.size and self.bytes_read >= self.most_bytes
 
     def set_aside(self, progress: Progress, at_byte: int, why: str, line: bytes) -> None:
         """Takes a line that cannot be used out of the way, and counts it."""

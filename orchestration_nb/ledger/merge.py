@@ -63,7 +63,8 @@ def merge_into(path: Path, *, now: datetime, limit_s: float) -> MergeReport:
 def _merge(connection: duckdb.DuckDBPyConnection, journal: Path, now: datetime) -> MergeReport:
     lines = bad_lines = 0
     with _temporary_folder(journal.parent) as name:
-        for batch in _batches(open_segments(journal), _known(connection), now):
+        segments = open_segments(journal)
+        for batch in _batches(segments, _known(connection, segments), now):
             load(batch, connection, Path(name))
             lines += batch.lines
             bad_lines += batch.bad_lines
@@ -73,8 +74,11 @@ def _merge(connection: duckdb.DuckDBPyConnection, journal: Path, now: datetime) 
     return MergeReport(lines=lines, bad_lines=bad_lines)
 
 
-def _known(connection: duckdb.DuckDBPyConnection) -> dict[str, Progress]:
-    rows = connection.execute("select name, merged_bytes, lines, bad_lines, closed from segments").fetchall()
+def _known(connection: duckdb.DuckDBPyConnection, segments: list[Segment]) -> dict[str, Progress]:
+    rows = connection.execute(
+        "select name, merged_bytes, lines, bad_lines, closed from segments where name in (select unnest(?::varchar[]))",
+        [[segment.name for segment in segments]],
+    ).fetchall()
     return {row[0]: Progress(*row) for row in rows}
 
 

@@ -76,6 +76,7 @@ class State:
         self._file.close()
 
     def _insert(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+        self._strikes = 0  # the lock was to be had; that reading succeeds says nothing, it needs none
         connection.executemany(
             "insert or replace into cache values (?, ?, ?)",
             [(key, reply, _microseconds(created_at)) for key, reply, created_at in entries],
@@ -96,15 +97,13 @@ class State:
         if self.trouble is not None:
             return otherwise
         try:
-            answer = run(work)
+            return run(work)
         except (sqlite3.Error, OSError, WorkspaceError) as error:
             self._strikes += 1
             if not _is_busy(error) or self._strikes >= _STRIKES:
                 self.trouble = f"The cache of replies is off: {error}"
                 _log.warning(self.trouble)
             return otherwise
-        self._strikes = 0
-        return answer
 
 
 def _look_up(connection: sqlite3.Connection, key: str, oldest_us: int) -> bytes | None:
@@ -114,7 +113,7 @@ def _look_up(connection: sqlite3.Connection, key: str, oldest_us: int) -> bytes 
 
 def _delete(connection: sqlite3.Connection, before_us: int) -> int:
     count = connection.execute("delete from cache where created_us < ?", (before_us,)).rowcount
-    connection.execute("pragma incremental_vacuum").fetchall()
+    connection.executescript("pragma incremental_vacuum")  # execute() would free one page only
     return count
 
 

@@ -1,34 +1,27 @@
-"""What the tests of the ledger share: a workspace, and a clock that stands still."""
+"""What the tests of the ledger share: a workspace, and journals of processes that have ended."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from orchestration_nb.events import Event
 from orchestration_nb.ledger import JournalFile, Ledger
+from tests.conftest import REPO
 
 Write = Callable[..., Path]
 
 
-class StoppedClock:
-    """Tells the time that it is told."""
-
-    def __init__(self, now: datetime) -> None:
-        self.wall = now
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return self.wall
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
+def python(script: str, *arguments: object) -> str:
+    """Runs a script in a process of its own; returns what it printed."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture

@@ -63,7 +63,9 @@ def test_export_writes_a_parquet_file_a_table(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "it's out").iterdir()) == sorted(path.name for path in paths)
     with duckdb.connect() as connection:
         folder = str(tmp_path / "it's out" / "calls.parquet")
-        assert connection.execute("select reply from read_parquet(?)", [folder.replace("calls", "texts")]).fetchall() == [
-            ("billing",)
+        assert connection.execute(
+            "select reply from read_parquet(?)", [folder.replace("calls", "texts")]
+        ).fetchall() == [("billing",)]
+        assert connection.execute("select attempts[1].http_status from read_parquet(?)", [folder]).fetchall() == [
+            (429,)
         ]
-        assert connection.execute("select attempts[1].http_status from read_parquet(?)", [folder]).fetchall() == [(429,)]
