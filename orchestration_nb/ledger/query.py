@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.errors import QueryError
@@ -46,7 +47,7 @@ def answer(connection: duckdb.DuckDBPyConnection, text: str, parameters: Paramet
     try:
         _refuse_all_but_one_query(connection.extract_statements(text))
         bound = parameters if isinstance(parameters, Mapping) else list(parameters)
-        return as_frame(connection.sql(text, params=bound or None))
+        return _interruptibly(connection, lambda: as_frame(connection.sql(text, params=bound or None)))
     except duckdb.Error as error:
         if _is_about_the_file(error):
             raise
@@ -61,6 +62,17 @@ def columns_by_table(connection: duckdb.DuckDBPyConnection) -> dict[str, list[st
     ).fetchall():
         tables.setdefault(table, []).append(column)
     return tables
+
+
+def _interruptibly(connection: duckdb.DuckDBPyConnection, ask: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Waits in another thread than DuckDB works in: it would not see an interrupt (SIGINT) before the query's end."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        answering = thread.submit(ask)
+        try:
+            return answering.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _refuse_all_but_one_query(statements: list[duckdb.Statement]) -> None:

@@ -29,7 +29,7 @@ class State:
     """What the processes of a workspace share at once: by now, the cache of replies.
 
     A cache may cost money by not being there, and must never cost a run: a file that is unwritable, of a newer version,
-    or locked three times in a row for a fifth of a second is reported once and not used any more by this process. One
+    or locked three times in a row for half a second is reported once and not used any more by this process. One
     that is damaged is kept aside and begun anew. May be used from any thread.
 
     Args:

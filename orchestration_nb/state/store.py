@@ -17,7 +17,7 @@ from orchestration_nb.state.folder import private_folder
 from orchestration_nb.state.lock import locked
 
 FILE_NAME = "state.sqlite"
-_BUSY_S = 0.2
+_BUSY_S = 0.5
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -51,7 +51,7 @@ class StateFile:
         """What ``work`` makes of the connection; a damaged file is set aside, and ``work`` done on a new one.
 
         Raises:
-            sqlite3.Error: If the file is locked for longer than a fifth of a second, or cannot be written.
+            sqlite3.Error: If the file is locked for longer than half a second, or cannot be written.
             OSError: If the folder cannot be made or written.
             WorkspaceError: If a newer version of the package wrote the file, or opening waits too long.
         """
@@ -92,10 +92,13 @@ class StateFile:
         with locked(path.with_name("state.lock"), alone=True, limit_s=_BUSY_S * 5):
             connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             try:
-                connection.execute("pragma auto_vacuum = incremental")  # holds for a new file only
+                version = _known_version(connection, path)
+                if version == 0:
+                    connection.execute("pragma auto_vacuum = incremental")
                 connection.execute("pragma journal_mode = wal")
                 connection.execute("pragma synchronous = normal")
-                _migrate(connection, path)
+                for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+                    connection.executescript(f"begin immediate; {script}; pragma user_version = {number}; commit;")
             except BaseException:
                 connection.close()
                 raise
@@ -123,15 +126,15 @@ class StateFile:
         self._turn = threading.RLock()
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("pragma user_version").fetchone()[0]
+def _known_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the file, 0 for a new one; nothing is written before it is known."""
+    version = int(connection.execute("pragma user_version").fetchone()[0])
     if version > len(MIGRATIONS):
         raise LedgerNewerError(
             f"{path} has version {version}; this version of orchestration_nb knows up to {len(MIGRATIONS)}.",
             hint="Update orchestration_nb. The file was left as it is.",
         )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"begin immediate; {script}; pragma user_version = {number}; commit;")
+    return version
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -102,11 +102,8 @@ class TestBadLines:
         ledger.merge()
         assert ledger.sql("select name, lines, bad_lines from segments").to_numpy().tolist() == [[path.name, 1, 2]]
 
-    def test_cut_and_garbled_at_random(self, write: Write, ledger: Ledger) -> None:
+    def test_cut_and_garbled_at_random(self, write: Write, ledger: Ledger, dice: random.Random) -> None:
         """Any bytes may be changed: what is not touched is kept."""
-        seed = random.randrange(2**32)
-        print(f"seed {seed}")
-        dice = random.Random(seed)
         calls = [happened.call("r", prompt="é" * dice.randrange(300)) for _ in range(300)]
         path = write(*calls)
         lines = path.read_bytes().splitlines(keepends=True)

@@ -259,6 +259,22 @@ sys.stdin.read()
         assert len(ledger.sql("from runs")) == 2
 
 
+def test_an_interrupt_ends_a_long_query(workspace: Path) -> None:
+    script = """
+import os, signal, sys, threading
+from pathlib import Path
+from orchestration_nb.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+ledger.sql("select 1")
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    ledger.sql("select sum(a.i * b.i) from range(10000000) a(i), range(10000000) b(i)")
+except KeyboardInterrupt:
+    print(ledger.sql("select count(*) as n from calls").n[0])
+"""
+    assert python(script, workspace) == "3\n"
+
+
 def test_heavy_libraries_are_loaded_only_when_they_are_needed(tmp_path: Path) -> None:
     script = """
 import sys

@@ -6,15 +6,18 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestration_nb.state import State, cache, store
 from tests.conftest import REPO
 
+OpenState = Callable[..., State]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).replace(tzinfo=None)
 
 
@@ -23,15 +26,29 @@ def file_of(workspace: Path) -> Path:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    return State(tmp_path)
+def open_state(tmp_path: Path) -> Iterator[OpenState]:
+    """Opens the state of the workspace, as one more process would; closes it at the end."""
+    opened: list[State] = []
+
+    def open_one(**settings: Any) -> State:
+        opened.append(State(tmp_path, **settings))
+        return opened[-1]
+
+    yield open_one
+    for state in opened:
+        state.close()
+
+
+@pytest.fixture
+def state(open_state: OpenState) -> State:
+    return open_state()
 
 
 class TestEntries:
-    def test_are_found_by_their_key_in_every_process(self, state: State, tmp_path: Path) -> None:
+    def test_are_found_by_their_key_in_every_process(self, open_state: OpenState, state: State, tmp_path: Path) -> None:
         state.remember([("a", b"one", NOON), ("b", b"\x00\xff", NOON)])
         assert state.cached("a", now=NOON) == b"one"
-        assert State(tmp_path).cached("b", now=NOON) == b"\x00\xff"
+        assert open_state().cached("b", now=NOON) == b"\x00\xff"
         assert state.cached("c", now=NOON) is None
 
     def test_the_last_one_of_a_key_holds(self, state: State) -> None:
@@ -43,11 +60,11 @@ class TestEntries:
         state.remember([])
         assert not file_of(tmp_path).exists()
 
-    def test_may_be_used_for_so_many_days(self, state: State, tmp_path: Path) -> None:
+    def test_may_be_used_for_so_many_days(self, open_state: OpenState, state: State, tmp_path: Path) -> None:
         state.remember([("a", b"one", NOON)])
         assert state.cached("a", now=NOON + timedelta(days=30)) == b"one"
         assert state.cached("a", now=NOON + timedelta(days=30, microseconds=1)) is None
-        assert State(tmp_path, keep_days=None).cached("a", now=NOON + timedelta(days=3000)) == b"one"
+        assert open_state(keep_days=None).cached("a", now=NOON + timedelta(days=3000)) == b"one"
 
     def test_are_forgotten_by_age_and_their_room_given_back(self, state: State, tmp_path: Path) -> None:
         state.remember([(f"old{n}", os.urandom(10_000), NOON) for n in range(100)])
@@ -59,9 +76,11 @@ class TestEntries:
         assert file_of(tmp_path).stat().st_size < before / 5
         assert state.cached("new", now=NOON) == b"one"
 
-    def test_the_oldest_go_when_there_is_no_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_oldest_go_when_there_is_no_room(
+        self, open_state: OpenState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(cache, "_TRIMMED_AT_ONCE", 20)
-        state = State(tmp_path, most_bytes=1_000_000)
+        state = open_state(most_bytes=1_000_000)
         for n in range(300):
             state.remember([(str(n), os.urandom(10_000), NOON + timedelta(minutes=n))])
         state.close()
@@ -123,12 +142,12 @@ class TestTrouble:
     """What goes wrong is said once, and costs no run."""
 
     def test_a_damaged_file_is_kept_aside_and_begun_anew(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self, open_state: OpenState, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        State(tmp_path).close()
+        open_state().close()
         file_of(tmp_path).parent.mkdir(exist_ok=True)
         file_of(tmp_path).write_bytes(b"not a database" * 1000)
-        state = State(tmp_path)
+        state = open_state()
         assert state.cached("a", now=NOON) is None
         state.remember([("a", b"one", NOON)])
         assert state.cached("a", now=NOON) == b"one"
@@ -137,8 +156,8 @@ class TestTrouble:
         assert aside.read_bytes() == b"not a database" * 1000
         assert len(caplog.messages) == 1
 
-    def test_damage_that_comes_while_it_is_open(self, tmp_path: Path) -> None:
-        state = State(tmp_path)
+    def test_damage_that_comes_while_it_is_open(self, open_state: OpenState, tmp_path: Path) -> None:
+        state = open_state()
         state.remember([(str(n), os.urandom(3000), NOON) for n in range(500)])
         state.close()
         spoiled = bytearray(file_of(tmp_path).read_bytes())
@@ -149,9 +168,11 @@ class TestTrouble:
         state.remember([("new", b"one", NOON)])
         assert state.cached("new", now=NOON) == b"one"
 
-    def test_a_folder_that_cannot_be_made(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_folder_that_cannot_be_made(
+        self, open_state: OpenState, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         (tmp_path / ".orchestrate").write_text("a file")
-        state = State(tmp_path)
+        state = open_state()
         for _ in range(3):
             assert state.cached("a", now=NOON) is None
             state.remember([("a", b"one", NOON)])
@@ -161,32 +182,36 @@ class TestTrouble:
         assert state.trouble is not None
         assert state.trouble.startswith("The cache of replies is off: ")
 
-    def test_a_newer_one_is_left_as_it_is(self, tmp_path: Path) -> None:
-        State(tmp_path).remember([("a", b"one", NOON)])
+    def test_a_newer_one_is_left_as_it_is(self, open_state: OpenState, tmp_path: Path) -> None:
+        state = open_state()
+        state.remember([("a", b"one", NOON)])
+        state.close()
         with sqlite3.connect(file_of(tmp_path)) as connection:
             connection.execute("pragma user_version = 99")
         connection.close()
         before = file_of(tmp_path).read_bytes()
-        state = State(tmp_path)
+        state = open_state()
         assert state.cached("a", now=NOON) is None
         assert state.trouble is not None
         assert "has version 99" in state.trouble
         assert file_of(tmp_path).read_bytes() == before
 
-    def test_an_older_one_is_brought_up_to_date(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        State(tmp_path).remember([("a", b"one", NOON)])
+    def test_an_older_one_is_brought_up_to_date(
+        self, open_state: OpenState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        open_state().remember([("a", b"one", NOON)])
         monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, "create table claims (name text)"))
-        assert State(tmp_path).cached("a", now=NOON) == b"one"
+        assert open_state().cached("a", now=NOON) == b"one"
         with sqlite3.connect(file_of(tmp_path)) as connection:
             assert connection.execute("pragma user_version").fetchone() == (2,)
             assert connection.execute("select * from claims").fetchall() == []
         connection.close()
 
     def test_one_that_stays_locked_is_given_up_at_the_third_try(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, open_state: OpenState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(store, "_BUSY_S", 0.01)
-        state = State(tmp_path)
+        state = open_state()
         state.remember([("a", b"one", NOON)])
         other = sqlite3.connect(file_of(tmp_path), isolation_level=None)
         other.execute("begin exclusive")
@@ -201,9 +226,11 @@ class TestTrouble:
         assert state.cached("a", now=NOON) is None
         assert len(caplog.messages) == 1
 
-    def test_one_that_is_locked_for_a_moment_is_forgiven(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_is_locked_for_a_moment_is_forgiven(
+        self, open_state: OpenState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(store, "_BUSY_S", 0.01)
-        state = State(tmp_path)
+        state = open_state()
         for _ in range(3):
             state.remember([("a", b"one", NOON)])
             with sqlite3.connect(file_of(tmp_path), isolation_level=None) as other:
@@ -214,7 +241,7 @@ class TestTrouble:
             other.close()
         assert state.trouble is None
 
-    def test_a_full_disk_turns_it_off(self, tmp_path: Path) -> None:
+    def test_a_full_disk_turns_it_off(self, open_state: OpenState, tmp_path: Path) -> None:
         script = """
 import os, resource, sys
 from datetime import datetime
@@ -231,7 +258,7 @@ print(state.trouble)
         command = [sys.executable, "-c", script, str(tmp_path)]
         done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
         assert done.stdout.startswith("The cache of replies is off: ")
-        assert State(tmp_path).cached("a", now=NOON) == b"one"
+        assert open_state().cached("a", now=NOON) == b"one"
 
 
 def test_closing_twice_and_using_it_again(state: State) -> None:
