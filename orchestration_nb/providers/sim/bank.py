@@ -137,7 +137,11 @@ def shipped_bank() -> Bank:
         for row in _rows("questions.csv")
     )
     tickets = (
-        Ticket(ticket_id=row["ticket_id"], body=row["body"], labels={label: row[column] for label, column in LABELS.items()})
+        Ticket(
+            ticket_id=row["ticket_id"],
+            body=row["body"],
+            labels={label: row[column] for label, column in LABELS.items()},
+        )
         for row in _rows("tickets.csv")
     )
     return Bank(questions, tickets)

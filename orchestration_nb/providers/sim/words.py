@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\d\.)\s+|\n+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
 _STEM = 5
 _LOOKED_AT = 20_000

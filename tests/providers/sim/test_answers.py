@@ -233,6 +233,13 @@ def test_extracts_as_many_sentences_as_asked_for() -> None:
     assert said == "Trains were late. Trains were full."
 
 
+def test_a_date_does_not_end_a_sentence() -> None:
+    said = reply(
+        "Write one sentence on this:\nIch habe am 15. März bezahlt, und Sie mahnen mich. Danke sehr für alles."
+    )
+    assert "am 15. März bezahlt" in said
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
     "text", ["Who are you?", "What is the capital of France?", "Translate into German: good morning to you"]
