@@ -158,7 +158,7 @@ class RefusedProvider:
 
     def availability(self) -> Availability:
         """Not usable, with the reason and the way out."""
-        return Availability(usable=False, why=f"{self._reason} {self._reason.hint}".strip(), where="")
+        return Availability(usable=False, why=f"{self._reason} {self._reason.hint}".strip(" ."), where="")
 
     def models(self) -> Sequence[Model]:
         """None."""

@@ -185,7 +185,7 @@ class _Candidates:
     def feed(self, event: Event) -> bool:
         """Takes an event; whether it brought something that the model wrote."""
         answer = parse(self._model, event.data)
-        if "error" in answer:
+        if answer.get("error"):
             raise broken(self._model, answer, _complaint(answer), "broke off")
         return self.take(answer)
 

@@ -2,7 +2,8 @@
 
 A key is read from the environment at the moment of sending and held nowhere. It goes only to its provider's own host,
 over TLS. Another host needs a key under a name of its own, and a workspace file that the user trusts: a file that came
-with a clone could otherwise name its own host and receive whatever the environment holds.
+with a clone could otherwise name its own host and receive whatever the environment holds. Where the user trusts a file
+that names a plain ``http`` host in their own network, its key goes there as they wish.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ class _Chunks:
             self.ended = True
             return False
         chunk = parse(self._model, event.data)
-        if "error" in chunk:
+        if chunk.get("error"):
             raise broken(self._model, chunk, _complaint(chunk), "broke off")
         self._id = self._id or words(chunk.get("id"))
         self._version = self._version or words(chunk.get("model"))

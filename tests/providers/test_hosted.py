@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -277,6 +279,30 @@ async def test_a_refused_connection_says_so_and_cost_nothing(script: Script, unu
     error = await failing(script, base_url=f"http://127.0.0.1:{unused_tcp_port}/v1")
     assert type(error) is ConnectionLostError
     assert "refused" in str(error)
+    assert error.billing == "no"
+
+
+async def test_a_host_name_with_several_addresses_may_refuse_at_all_of_them(
+    script: Script, unused_tcp_port: int
+) -> None:
+    error = await failing(script, base_url=f"http://localhost:{unused_tcp_port}/v1")
+    assert "refused" in str(error)
+    assert error.billing == "no"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EMFILE, "Too many connections"), (errno.ENETUNREACH, "Network is unreachable")]
+)
+async def test_a_connection_that_the_system_denies_says_why(
+    script: Script, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    async def denied(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", denied)
+    error = await failing(script)
+    assert type(error) is ConnectionLostError
+    assert words in str(error)
     assert error.billing == "no"
 
 
