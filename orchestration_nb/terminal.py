@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ Form = Literal["table", "csv", "json"]
 """How rows are written: for people, for spreadsheets, for programs."""
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_LEAST_WORDS = 12
+"""Characters that a column of words must have to be worth showing."""
 _FORMULA = ("=", "+", "-", "@", "\t")
 
 
@@ -40,17 +42,28 @@ def write(frame: pd.DataFrame, form: Form, *, width: int | None = None) -> str:
             ``json`` is complete and exact, a list of objects.
         width: Columns of the terminal; ``None`` cuts nothing.
     """
-    columns = [str(column) for column in frame.columns]
-    rows = ([_plain(value) for value in row] for row in frame.itertuples(index=False, name=None))
     if form == "json":
-        return json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str, indent=1) + "\n"
-    if form == "csv":
-        return _csv(columns, rows)
-    return _table(columns, list(rows), width)
+        return as_json(records(frame))
+    columns, rows = [str(column) for column in frame.columns], _rows(frame)
+    return _csv(columns, rows) if form == "csv" else _table(columns, list(rows), width)
+
+
+def as_json(value: Any) -> str:
+    """What :func:`records` made, or mappings of it, as JSON text without any control character."""
+    return json.dumps(value, default=_moment, indent=1) + "\n"
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as plain Python: no numpy, no pandas, ``None`` for whatever is missing."""
+    columns = [str(column) for column in frame.columns]
+    return [dict(zip(columns, row, strict=True)) for row in _rows(frame)]
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[list[Any]]:
+    return ([_plain(value) for value in row] for row in frame.itertuples(index=False, name=None))
 
 
 def _plain(value: Any) -> Any:
-    """A cell as plain Python: no numpy, no pandas, ``None`` for whatever is missing."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):
@@ -59,11 +72,12 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if value is None or value != value:  # noqa: PLR0124 - NaN and NaT, which equal nothing
         return None
-    if isinstance(value, (datetime, date)):
-        return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else value.isoformat()
-    if isinstance(value, float) and math.isinf(value):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _moment(value: Any) -> str:
+    """What JSON and CSV write for a time, and for whatever else is no JSON."""
+    return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else str(value)
 
 
 def _text(value: Any) -> str:
@@ -71,8 +85,8 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (list, dict)):
-        return json.dumps(value, default=str)
-    return str(value)
+        return json.dumps(value, default=_moment)
+    return _moment(value)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -93,29 +107,47 @@ def _rounded(value: Any) -> str:
         if value.is_integer() and abs(value) < 1e15:
             return str(int(value))
         return f"{value:.6f}".rstrip("0").rstrip(".") if abs(value) >= 1e-3 else f"{value:.3g}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
     return printable(_text(value)).replace("\n", "⏎").replace("\t", " ")
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None) -> str:
+    heads, cells = [_rounded(column) for column in columns], [[_rounded(cell) for cell in row] for row in rows]
+    numeric = [any(isinstance(row[place], (int, float)) for row in rows) for place in range(len(heads))]
+    least = [
+        max(map(len, (head, *(row[place] for row in cells)))) if numeric[place] else min(len(head), _LEAST_WORDS)
+        for place, head in enumerate(heads)
+    ]
+    if width and sum(least) + 2 * (len(least) - 1) > width:
+        return _blocks(heads, cells, width)
+
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - slow to load, and only tables need it
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    cells = [[_rounded(cell) for cell in row] for row in rows]
-    for number, column in enumerate(columns):
-        numeric = any(isinstance(row[number], (int, float)) for row in rows)
-        table.add_column(
-            Text(_rounded(column)),
-            justify="right" if numeric else "left",
-            no_wrap=numeric,  # where the terminal is narrow, words are cut and numbers are not
-        )
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for head, right in zip(heads, numeric, strict=True):
+        # Where the terminal is narrow, words are cut and numbers are not.
+        table.add_column(Text(head), justify="right" if right else "left", no_wrap=right)
     for row in cells:
         table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
     out = io.StringIO()
     Console(file=out, width=width or 100_000, color_system=None, legacy_windows=False).print(table)
     return "".join(_stripped(out.getvalue())) or "\n"
+
+
+def _blocks(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> str:
+    """A row as a block of lines, for a table that is too wide to be read."""
+    wide = max(map(len, heads))
+    lines = []
+    for number, row in enumerate(cells, 1):
+        lines.append(f"── row {number} ".ljust(min(width, 40), "─"))
+        for head, cell in zip(heads, row, strict=True):
+            line = f"{head.ljust(wide)}  {cell}".rstrip()
+            lines.append(line if len(line) <= width else f"{line[: width - 1]}…")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _stripped(text: str) -> Iterator[str]:

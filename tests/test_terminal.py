@@ -85,3 +85,13 @@ def test_json_is_exact() -> None:
         "attempts": [{"number": 1, "error": None}],
     }
     assert set(second.values()) == {None}
+
+
+def test_table_too_wide_for_the_terminal_becomes_a_block_a_row() -> None:
+    frame = pd.DataFrame({f"column_{number}": [number, "\x1b[2J" + "x" * 100] for number in range(12)})
+    lines = write(frame, "table", width=60).splitlines()
+    assert len(lines) == 2 * 13
+    assert lines[1] == "column_0   0"
+    assert lines[14].startswith("column_0   \\x1b[2Jxxx")
+    assert all(len(line) <= 60 for line in lines)
+    assert len(write(frame, "table").splitlines()) == 4

@@ -1,0 +1,228 @@
+"""The command line: ``orchestrate``, and the same as ``jupyter orchestrate``.
+
+Each command parses its arguments and delegates; what models and prompts say reaches the terminal escaped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from orchestration_nb import __version__
+from orchestration_nb.config import FILE_NAME, find_workspace
+from orchestration_nb.config import trust as trust_settings
+from orchestration_nb.errors import OrchestrationError, UsageError
+from orchestration_nb.terminal import Form, as_json, printable, records, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from orchestration_nb.ledger import Ledger
+
+app = typer.Typer(
+    name="orchestrate",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", "-w", help="A folder of the workspace; otherwise found from the current folder upward."
+    ),
+]
+FormOption = Annotated[
+    Form | None,
+    typer.Option("--format", "-f", help="How rows are written; otherwise table in a terminal, csv in a pipe or file."),
+]
+ShowFormOption = Annotated[
+    Literal["table", "json"], typer.Option("--format", "-f", help="Tables for people, or json for programs.")
+]
+
+RUN_COLUMNS = ("run_id", "flow", "status", "started_at", "items", "items_failed", "calls", "cost_usd")
+"""What people see of a run in the list; the other forms have it all."""
+
+
+def main() -> int:
+    """Runs the command line and returns its exit code: 0, 1 for a failure, 2 for wrong usage, 130 when interrupted."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return app(standalone_mode=False) or 0
+    except typer.Abort:
+        return 130
+    except OrchestrationError as error:
+        _complain(str(error), error.hint)
+        return 2 if isinstance(error, UsageError) else 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever reads, e.g. `head`, has had enough
+        return 0
+    except Exception as error:  # noqa: BLE001 - the edge of the command: no traceback reaches the user
+        if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument
+            _complain(
+                error.format_message(),
+                "`orchestrate --help` lists the commands and `orchestrate COMMAND --help` what they take.",
+            )
+            return 2
+        _complain(f"{type(error).__name__}: {error}", "This is a mistake of the package, please report it.")
+        return 1
+
+
+def _complain(sentence: str, hint: str) -> None:
+    """One line that says what is wrong, and one that says how to mend it."""
+    lines = [f"Error: {sentence}", hint] if hint else [f"Error: {sentence}"]
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(printable(text) + "\n")
+
+
+def _print(frame: pd.DataFrame, form: Form | None) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    sys.stdout.write(write(frame, _form(form), width=width))
+
+
+def _form(asked: Form | None) -> Form:
+    return asked or ("table" if sys.stdout.isatty() else "csv")
+
+
+def _folder(start: Path | None) -> Path:
+    if start is not None and not start.is_dir():
+        raise UsageError(f"There is no folder {str(start)!r}.")
+    return find_workspace(start or Path.cwd())
+
+
+def _ledger(start: Path | None) -> Ledger:
+    from orchestration_nb.ledger import Ledger  # noqa: PLC0415 - loads DuckDB and pandas
+
+    return Ledger(_folder(start))
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    """Ask the workspace of the current folder: its models, its runs, its ledger."""
+    if version:
+        _say(f"orchestration_nb {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        _say(context.get_help())
+
+
+@app.command()
+def models(form: FormOption = None, workspace: WorkspaceOption = None) -> None:
+    """List the models that can be asked now, and why the others cannot."""
+    import pandas as pd  # noqa: PLC0415
+
+    from orchestration_nb.workspace import Workspace  # noqa: PLC0415
+
+    house = Workspace(_folder(workspace))
+    house.discover()
+    rows = [
+        {
+            "model": status.name,
+            "alias": ", ".join(status.aliases),
+            "usable": "yes" if status.usable else "no",
+            "why": status.why,
+            "input_usd_per_mtok": status.price.input_usd_per_mtok if status.price else None,
+            "output_usd_per_mtok": status.price.output_usd_per_mtok if status.price else None,
+            "simulated": "simulated" if status.simulated else "",
+        }
+        for status in house.models()
+    ]
+    _print(pd.DataFrame(rows), form)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="SQL that reads, in DuckDB's dialect; - reads it from standard input.")],
+    form: FormOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Ask the ledger a question in SQL."""
+    _print(_ledger(workspace).sql(sys.stdin.read() if query == "-" else query), form)
+
+
+@app.command()
+def runs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 20,
+    form: FormOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """List the last runs: what they did, how they ended, what they cost."""
+    rows = _ledger(workspace).runs(limit)
+    if _form(form) == "table":
+        rows = rows[list(RUN_COLUMNS)].rename(columns={"items_failed": "failed"})
+    _print(rows, form)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="The run's id, the beginning or the end of it, or: last.")],
+    form: Annotated[
+        Literal["table", "json"], typer.Option("--format", "-f", help="For people or for programs.")
+    ] = "table",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Tell what is known of one run: its steps, models, costs and errors."""
+    import pandas as pd  # noqa: PLC0415
+
+    details = _ledger(workspace).run(run)
+    told = {"steps": details.steps, "models": details.models, "errors": details.errors}
+    facts = records(pd.DataFrame([details.run], dtype=object))[0]
+    if form == "json":
+        everything = {"run": facts, **{name: records(frame) for name, frame in told.items()}}
+        sys.stdout.write(as_json(everything))
+        return
+    source = facts.pop("source", "")
+    _print(pd.DataFrame({"run": facts.keys(), facts.pop("run_id"): facts.values()}, dtype=object), "table")
+    for name, frame in told.items():
+        if len(frame):
+            _say(f"\n{name}\n")
+            _print(frame, "table")
+    _say(f"\nsource\n\n{source.strip()}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where the files go; made where it is missing.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write every table of the ledger to Parquet files."""
+    for path in _ledger(workspace).export(folder):
+        _say(str(path))
+
+
+@app.command()
+def prune(
+    older_than: Annotated[int, typer.Option("--older-than", min=0, help="Days; what is older is deleted for good.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Delete the runs, calls and texts that are older than so many days."""
+    deleted = _ledger(workspace).prune(older_than)
+    _say("Deleted: " + ", ".join(f"{count:,} {table}" for table, count in deleted.items()) + ".")
+
+
+@app.command()
+def trust(workspace: WorkspaceOption = None) -> None:
+    """Trust the hosts that orchestrate.toml names, as it now stands."""
+    folder = _folder(workspace)
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise UsageError(f"{folder} has no {FILE_NAME}, so there is nothing to trust.")
+    trust_settings(folder)
+    _say(path.read_text(encoding="utf-8", errors="replace").rstrip())
+    _say(f"\n{path} is trusted as it stands above; when it changes, it has to be trusted again.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
