@@ -132,7 +132,7 @@ def models(form: FormOption = None, workspace: WorkspaceOption = None) -> None:
             "model": status.name,
             "alias": ", ".join(status.aliases),
             "usable": "yes" if status.usable else "no",
-            "why": status.why,
+            "note": status.why,
             "input_usd_per_mtok": status.price.input_usd_per_mtok if status.price else None,
             "output_usd_per_mtok": status.price.output_usd_per_mtok if status.price else None,
             "simulated": "simulated" if status.simulated else "",

@@ -267,7 +267,7 @@ def test_models_says_which_can_be_asked_and_why_not(workspace: Path, orchestrate
     assert rows["sim/small"]["usable"] == "yes"
     assert rows["sim/small"]["alias"] == "fast"
     closed = [row for row in rows.values() if row["usable"] == "no"]
-    assert any("OPENAI_API_KEY" in row["why"] for row in closed)
+    assert any("OPENAI_API_KEY" in row["note"] for row in closed)
 
 
 @pytest.mark.parametrize(
