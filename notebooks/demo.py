@@ -6,7 +6,9 @@ products, to be opened in JupyterLab.
 
 from __future__ import annotations
 
-import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -17,26 +19,53 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from orchestration_nb.cli import printable
+from orchestration_nb.terminal import printable
 
-HERE = Path(__file__).resolve().parent
-EXECUTED = HERE.parent / "build" / "demo" / "01_quickstart.ipynb"
+REPO = Path(__file__).resolve().parent.parent
+NOTEBOOK = Path("notebooks", "01_quickstart.ipynb")
+EXECUTED = Path("build", "demo", "01_quickstart.ipynb")
 MOST_LINES = 14
-QUESTION = """\
-SELECT model, count(*) AS calls, sum(output_tokens) AS tokens_out, round(sum(cost_usd), 4) AS cost_usd,
-       round(median(latency_ms)) AS p50_ms
-FROM calls GROUP BY model ORDER BY cost_usd DESC"""
+SPENDING = "SELECT model, count(*) AS calls, round(sum(cost_usd), 4) AS cost_usd FROM calls GROUP BY model ORDER BY model"
+ITEMS = re.compile(r"([\d,]+)/([\d,]+) item")
 
 
-def _text(output: Any) -> str:
-    if output.output_type == "stream":
-        return str(output.text)
-    return str(output.get("data", {}).get("text/plain", ""))
+class Client(NotebookClient):
+    """Shows a cell's progress while it runs."""
+
+    next_look = 0.0
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        """Looks at displays that are drawn again in place; all else is nbclient's."""
+        if msg["msg_type"] in {"display_data", "update_display_data"}:
+            self._show_progress(str(msg["content"]["data"].get("text/plain", "")))
+        return super().process_message(msg, cell, cell_index)
+
+    def _show_progress(self, text: str) -> None:
+        found = ITEMS.search(text)
+        if not found or "\n" in text:
+            return
+        done, total = (int(number.replace(",", "")) for number in found.groups())
+        line = f"    [{'#' * (20 * done // total):<20}] {printable(text)}"
+        if sys.stdout.isatty():
+            line = line[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{line}\x1b[K", end="" if done < total else "\n", flush=True)
+        elif time.monotonic() >= self.next_look or done == total:
+            self.next_look = time.monotonic() + 2
+            print(line, flush=True)
+
+
+def _announce(cell: Any, cell_index: int, **_: Any) -> None:
+    if cell.cell_type == "markdown":
+        headings = [line for line in cell.source.splitlines() if line.startswith("#")]
+        print("\n".join(headings[:1] and [*headings[:1], ""]), flush=True)
+    elif cell.source.strip():
+        print("\n".join(f"  > {line}" for line in cell.source.splitlines()), flush=True)
 
 
 def _show(cell: Any, cell_index: int, **_: Any) -> None:
     """Prints what a cell printed or drew, its first lines."""
-    lines = [line for output in cell.outputs for line in printable(_text(output)).rstrip().splitlines()]
+    texts = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    lines = [line for text in texts for line in printable(text).rstrip().splitlines()]
     for line in lines[:MOST_LINES]:
         print(f"    {line[:116]}")
     if len(lines) > MOST_LINES:
@@ -44,34 +73,28 @@ def _show(cell: Any, cell_index: int, **_: Any) -> None:
     print(flush=True)
 
 
-def _announce(cell: Any, cell_index: int, **_: Any) -> None:
-    if cell.cell_type == "markdown":
-        heading = next((line for line in cell.source.splitlines() if line.startswith("#")), "")
-        if heading:
-            print(f"{heading}\n", flush=True)
-    elif cell.source.strip():
-        print("\n".join(f"  > {line}" for line in cell.source.splitlines()), flush=True)
-
-
 def _run_notebook() -> None:
-    notebook = nbformat.read(HERE / "01_quickstart.ipynb", as_version=4)  # type: ignore[no-untyped-call]
-    client = NotebookClient(
+    notebook = nbformat.read(REPO / NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    client = Client(
         notebook,
         timeout=600,
-        resources={"metadata": {"path": str(HERE)}},
+        extra_arguments=["--IPKernelApp.log_level=40"],  # its warnings are for people who run servers
+        resources={"metadata": {"path": str(REPO / NOTEBOOK.parent)}},
         on_cell_start=_announce,
         on_cell_executed=_show,
     )
     try:
         client.execute()
     finally:
-        EXECUTED.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, EXECUTED)  # type: ignore[no-untyped-call]
+        (REPO / EXECUTED).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, REPO / EXECUTED)  # type: ignore[no-untyped-call]
 
 
-def _ask_ledger(*command: str) -> None:
-    print(f"$ orchestrate {' '.join(command)}\n", flush=True)
-    subprocess.run([sys.executable, "-m", "orchestration_nb.cli", *command], cwd=HERE, check=True)
+def _ask_ledger(*words: str) -> None:
+    """Types a command that can be typed again as it is printed."""
+    command = [".venv/bin/orchestrate", *words, "--workspace", str(NOTEBOOK.parent), "--format", "table"]
+    print(f"$ {shlex.join(command)}\n", flush=True)
+    subprocess.run([sys.executable, "-m", "orchestration_nb.cli", *command[1:]], cwd=REPO, check=True)
     print(flush=True)
 
 
@@ -81,14 +104,14 @@ def main() -> int:
     try:
         _run_notebook()
     except CellExecutionError as error:
-        print(printable(str(error)), file=sys.stderr)
-        print(f"The notebook stopped; what it did until then is in {os.path.relpath(EXECUTED)}.", file=sys.stderr)
+        print(printable(re.sub(r"\x1b\[[0-9;]*m", "", str(error))), file=sys.stderr)
+        print(f"The notebook stopped; what it did until then is in {EXECUTED}.", file=sys.stderr)
         return 1
-    print(f"Done in {time.monotonic() - begun:.0f} s. What was run, and what it cost:\n")
-    _ask_ledger("runs", "--limit", "3")
-    _ask_ledger("sql", QUESTION)
-    print("Simulated models answered, so nothing was spent; the dollars are what real ones would have cost.")
-    print(f"The executed notebook: {os.path.relpath(EXECUTED)}. To do the same by hand: make lab.")
+    print(f"Done in {time.monotonic() - begun:.0f} s. The ledger, from the command line:\n")
+    _ask_ledger("runs", "--limit", "5")
+    _ask_ledger("sql", SPENDING)
+    print("Simulated models answered, so no money was spent: these are the dollars that the calls would have cost.")
+    print(f"The executed notebook is {EXECUTED}. To do the same by hand in JupyterLab: make lab")
     return 0
 
 
