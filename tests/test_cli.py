@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
+import duckdb
 import pytest
 
 from orchestration_nb import __version__, cli
@@ -236,7 +236,8 @@ def test_export_writes_every_table(workspace: Path, orchestrate: Callable[..., S
     assert said.code == 0
     written = [Path(line) for line in said.out.splitlines()]
     assert {path.stem for path in written} >= {"runs", "requests", "calls", "texts"}
-    assert pd.read_parquet(tmp_path / "out" / "calls.parquet")["model"].tolist() == ["sim/small"]
+    calls = duckdb.sql(f"SELECT model FROM '{tmp_path}/out/calls.parquet'").fetchall()
+    assert calls == [("sim/small",)]
 
 
 def test_prune_deletes_what_is_old_and_says_so(workspace: Path, orchestrate: Callable[..., Said]) -> None:
