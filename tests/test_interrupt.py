@@ -56,7 +56,7 @@ class GatedServer:
                 body = orjson.loads(await reader.readexactly(int(length[1]) if length else 0))
                 prompt = body["messages"][-1]["content"]
                 self.prompts.append(prompt)
-                while not (self.open or prompt.startswith("quick")):
+                while not (self.open or prompt.startswith("quick")):  # noqa: ASYNC110 - the test opens the gate
                     await asyncio.sleep(0.02)
                 writer.write(_completion(prompt))
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):

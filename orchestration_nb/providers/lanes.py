@@ -1,9 +1,9 @@
 """Connections to one host, kept as a stack: the lane used last is used next.
 
-httpx's and httpcore's pools look through all connections and all waiting requests at each request and at each reply,
-which is quadratic in the number in flight. Here a request takes a lane from the top of a stack, or opens one; there
-are as many lanes as requests were ever in flight at once, and those at the bottom are closed when they have been idle
-for a while.
+httpx's own transport keeps its connections in a pool that looks through all of them and all waiting requests at each
+request and at each reply, which is quadratic in the number in flight. Here a request takes a lane from the top of a
+stack, or opens one; there are as many lanes as requests were ever in flight at once, and those at the bottom are closed
+when they have been idle for a while.
 
 A server closes idle connections when it likes, and a request that crosses such a close on the wire gets no answer.
 Whether the server had read it cannot be known from outside, and a model's reply costs money, so nothing is ever sent
@@ -17,100 +17,128 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
+from typing import Final
 
-import httpcore
+import httpx
 
-from orchestration_nb.providers.sockets import SocketStream
+from orchestration_nb.providers.connection import Connection, written
+from orchestration_nb.providers.sockets import Address, connect
 
 IDLE_S = 4.0
 """Seconds after which an idle lane is closed."""
 _RESTED_S = 0.5
+CONNECTING: Final = "connecting"
+"""Key of ``request.extensions``: called with ``True`` before a lane is opened, and with ``False`` once it is open."""
 
 
-class Lane:
-    """One connection that carries one request at a time."""
-
-    __slots__ = ("connection", "idle_since", "stream")
-
-    def __init__(self, origin: httpcore.Origin, stream: SocketStream) -> None:
-        self.stream = stream
-        self.connection = httpcore.AsyncHTTP11Connection(origin, stream)
-        self.idle_since = 0.0
-
-    @property
-    def reusable(self) -> bool:
-        """Whether the last exchange ended cleanly and the far end has not closed."""
-        return not self.stream.ended and self.connection.is_idle()
-
-
-class Lanes:
-    """The stack of lanes to one host; used from one loop alone.
+class LanesTransport(httpx.AsyncBaseTransport):
+    """A transport of httpx to one host, over a stack of lanes; used from one loop alone.
 
     Args:
-        origin: What the lanes lead to.
-        connect: Opens a connection.
+        address: What the lanes lead to.
         idle_s: Seconds after which an idle lane is closed.
     """
 
-    def __init__(
-        self, origin: httpcore.Origin, connect: Callable[[], Awaitable[SocketStream]], *, idle_s: float = IDLE_S
-    ) -> None:
-        self._origin = origin
-        self._connect = connect
+    def __init__(self, address: Address, *, idle_s: float = IDLE_S) -> None:
+        self._address = address
         self._idle_s = idle_s
-        self._idle: deque[Lane] = deque()
+        self._idle: deque[tuple[Connection, float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        plain_proxy = address.proxy is not None and address.tls is None
+        self._before_target = b"http://" + address.label.encode("ascii") if plain_proxy else b""
 
     def __len__(self) -> int:
         return len(self._idle)
 
-    async def take_idle(self) -> Lane | None:
-        """An idle lane that is still open, or ``None``."""
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request, and hands the answer over as soon as its head is there.
+
+        Raises:
+            ConnectionLostError: If no connection could be opened; nothing was sent.
+            httpx.TransportError: If no answer came.
+        """
+        message = written(
+            request.method.encode("ascii"),
+            self._before_target + request.url.raw_path,
+            request.headers.raw,
+            await request.aread(),
+        )
+        lane = await self._take_idle() or await self._open(request.extensions.get(CONNECTING))
+        try:
+            await lane.exchange(message)
+        except BaseException:
+            lane.close()
+            raise
+        return httpx.Response(lane.status, headers=lane.headers, stream=LaneStream(lane, self.give_back))
+
+    async def aclose(self) -> None:
+        """Closes the idle lanes; those in use are closed by whoever uses them."""
+        self.close()
+
+    def close(self) -> None:
+        """As :meth:`aclose`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._idle:
+            self._idle.pop()[0].close()
+
+    def give_back(self, lane: Connection) -> None:
+        """Takes back a lane after use; one that cannot be used again is closed."""
+        if not lane.reusable:
+            lane.close()
+            return
+        loop = asyncio.get_running_loop()
+        self._idle.append((lane, loop.time()))
+        if self._timer is None:
+            self._timer = loop.call_later(self._idle_s, self._close_rested)
+
+    async def _open(self, connecting: Callable[[bool], None] | None) -> Connection:
+        if connecting is not None:
+            connecting(True)
+        lane = await connect(self._address)
+        if connecting is not None:
+            connecting(False)
+        return lane
+
+    async def _take_idle(self) -> Connection | None:
         now = asyncio.get_running_loop().time()
         while self._idle:
-            lane = self._idle.pop()
-            if now - lane.idle_since > _RESTED_S:
+            lane, idle_since = self._idle.pop()
+            if now - idle_since > _RESTED_S:
                 # The reader's callback runs one turn after the poll that finds the close.
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
-            if lane.reusable and now - lane.idle_since < self._idle_s:
+            if lane.reusable and now - idle_since < self._idle_s:
                 return lane
-            lane.stream.close()
+            lane.close()
         return None
-
-    async def open(self) -> Lane:
-        """A new lane.
-
-        Raises:
-            ConnectionLostError: If it cannot be opened.
-        """
-        return Lane(self._origin, await self._connect())
-
-    def give_back(self, lane: Lane) -> None:
-        """Takes back a lane after use; one that cannot be used again is closed."""
-        if not lane.reusable:
-            lane.stream.close()
-            return
-        loop = asyncio.get_running_loop()
-        lane.idle_since = loop.time()
-        self._idle.append(lane)
-        if self._timer is None:
-            self._timer = loop.call_later(self._idle_s, self._close_rested)
 
     def _close_rested(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = None
         oldest_allowed = loop.time() - self._idle_s
-        while self._idle and self._idle[0].idle_since <= oldest_allowed:
-            self._idle.popleft().stream.close()
+        while self._idle and self._idle[0][1] <= oldest_allowed:
+            self._idle.popleft()[0].close()
         if self._idle:
-            self._timer = loop.call_at(self._idle[0].idle_since + self._idle_s, self._close_rested)
+            self._timer = loop.call_at(self._idle[0][1] + self._idle_s, self._close_rested)
 
-    def close(self) -> None:
-        """Closes the idle lanes; those in use are closed by whoever uses them."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._idle:
-            self._idle.pop().stream.close()
+
+class LaneStream(httpx.AsyncByteStream):
+    """The body of an answer; its lane goes back to the stack when all was read, and is closed otherwise."""
+
+    def __init__(self, lane: Connection, give_back: Callable[[Connection], None]) -> None:
+        self._lane: Connection | None = lane
+        self._give_back = give_back
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        lane = self._lane
+        while lane is not None and (chunk := await lane.chunk()):
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Gives the lane back."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            self._give_back(lane)

@@ -1,8 +1,8 @@
 """HTTP to one host: a JSON body out, and a JSON body or a stream of bytes back.
 
-One :class:`Wire` per provider, for the life of the process, used from the engine's loop alone. It follows no redirect,
-keeps no cookie and reads no credentials from the environment. It speaks HTTP/1.1 through httpcore's public
-``AsyncHTTP11Connection`` (what httpx itself sends with) over :mod:`~orchestration_nb.providers.lanes`.
+One :class:`Wire` per provider, for the life of the process, used from the engine's loop alone. It sends httpx's
+requests through a transport of its own (:mod:`~orchestration_nb.providers.lanes`) and not through a client of httpx:
+it follows no redirect, keeps no cookie and reads no credentials from the environment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import httpcore
+import httpx
 
 from orchestration_nb.calls import Timeouts
 from orchestration_nb.errors import (
@@ -24,13 +24,14 @@ from orchestration_nb.errors import (
     Phase,
     TruncatedReplyError,
 )
-from orchestration_nb.providers.lanes import Lane, Lanes
+from orchestration_nb.providers.lanes import CONNECTING, LanesTransport
 from orchestration_nb.providers.patience import Patience
-from orchestration_nb.providers.sockets import Address, Proxy, connect
+from orchestration_nb.providers.sockets import Address, Proxy
 from orchestration_nb.providers.tls import tls_context
 
 MOST_REPLY_BYTES = 64 << 20
 """A longer reply is broken off: no model writes that much."""
+_MOST_PATHS = 256
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -109,19 +110,11 @@ class Wire:
         self.base_url = base_url
         tls = tls_context() if base_url.tls else None
         self.address = Address(host=base_url.host, port=base_url.port, tls=tls, proxy=proxy)
-        self._origin = self.address.origin
-        self._headers = [
-            (b"host", self.address.label.encode("ascii")),
-            (b"accept-encoding", b"identity"),
-            (b"user-agent", b"orchestration_nb"),
-            *headers,
-        ]
-        self._before_target = ""
-        if proxy and tls is None:
-            self._before_target = f"http://{self.address.label}"
-            if proxy.authorization:
-                self._headers.append((b"proxy-authorization", proxy.authorization.encode("ascii")))
-        self._lanes = Lanes(self._origin, lambda: connect(self.address))
+        self._headers = [(b"accept-encoding", b"identity"), (b"user-agent", b"orchestration_nb"), *headers]
+        if proxy and tls is None and proxy.authorization:
+            self._headers.append((b"proxy-authorization", proxy.authorization.encode("ascii")))
+        self._urls: dict[str, httpx.URL] = {}
+        self._transport = LanesTransport(self.address)
 
     async def post(self, path: str, body: bytes, headers: Headers, timeouts: Timeouts) -> Answer:
         """Sends a JSON body and reads the whole answer, whatever its status.
@@ -130,7 +123,7 @@ class Wire:
             CallError: Where no whole answer came.
         """
         async with Patience(self.who, timeouts) as patience:
-            return await self._whole(self._request(b"POST", path, headers, body), patience)
+            return await self._whole(self._request("POST", path, headers, body), patience)
 
     async def get(self, path: str, headers: Headers, timeouts: Timeouts) -> Answer:
         """Asks for something that costs nothing, such as a list of models.
@@ -139,7 +132,7 @@ class Wire:
             CallError: Where no whole answer came.
         """
         async with Patience(self.who, timeouts) as patience:
-            return await self._whole(self._request(b"GET", path, headers, b""), patience)
+            return await self._whole(self._request("GET", path, headers, b""), patience)
 
     @asynccontextmanager
     async def stream(self, path: str, body: bytes, headers: Headers, patience: Patience) -> AsyncIterator[Stream]:
@@ -154,55 +147,57 @@ class Wire:
         Raises:
             CallError: Where no whole answer came.
         """
-        lane, response = await self._begin(self._request(b"POST", path, headers, body), patience, "first token")
+        request = self._request("POST", path, headers, body)
+        response = await self._begin(request, patience, "first token")
         try:
             yield Stream(self, response)
         finally:
-            # Unless all was read, the lane is in the middle of an exchange, and give_back closes it.
-            self._lanes.give_back(lane)
+            # Unless all was read, the lane is in the middle of an exchange, and is closed.
+            await response.aclose()
 
     def close(self) -> None:
         """Closes the idle connections."""
-        self._lanes.close()
+        self._transport.close()
 
-    def _request(self, method: bytes, path: str, headers: Headers, body: bytes) -> httpcore.Request:
-        target = (self._before_target + self.base_url.target(path)).encode("ascii")
-        origin = self._origin
-        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target)
+    def _request(self, method: str, path: str, headers: Headers, body: bytes) -> httpx.Request:
         whole = [*self._headers, *headers]
-        if method == b"POST":
-            whole += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        return httpcore.Request(method, url, headers=whole, content=body)
+        if method == "POST":
+            whole.append((b"content-type", b"application/json"))
+        return httpx.Request(method, self._url(path), headers=whole, content=body or None)
 
-    async def _whole(self, request: httpcore.Request, patience: Patience) -> Answer:
-        lane, response = await self._begin(request, patience, "total")
+    def _url(self, path: str) -> httpx.URL:
+        url = self._urls.get(path)
+        if url is None:
+            scheme = "https" if self.base_url.tls else "http"
+            url = httpx.URL(f"{scheme}://{self.address.label}{self.base_url.target(path)}")
+            if len(self._urls) < _MOST_PATHS:  # parsing an address costs more than the rest of a request
+                self._urls[path] = url
+        return url
+
+    async def _whole(self, request: httpx.Request, patience: Patience) -> Answer:
+        response = await self._begin(request, patience, "total")
         try:
             body = await Stream(self, response).read()
         finally:
-            self._lanes.give_back(lane)
-        return Answer(status=response.status, headers=response.headers, body=body)
+            await response.aclose()
+        return Answer(status=response.status_code, headers=response.headers.raw, body=body)
 
-    async def _begin(
-        self, request: httpcore.Request, patience: Patience, phase: Phase
-    ) -> tuple[Lane, httpcore.Response]:
-        lane = await self._lanes.take_idle()
-        if lane is None:
-            patience.wait_for("connect")
-            lane = await self._lanes.open()
+    async def _begin(self, request: httpx.Request, patience: Patience, phase: Phase) -> httpx.Response:
+        def connecting(begun: bool) -> None:
+            patience.wait_for("connect" if begun else phase)
+
+        request.extensions[CONNECTING] = connecting
         if patience.phase != phase:
             patience.wait_for(phase)
         try:
-            return lane, await lane.connection.handle_async_request(request)
-        except BaseException as error:
-            lane.stream.close()
-            if isinstance(error, httpcore.NetworkError | httpcore.ProtocolError):
-                raise self._unanswered(error) from None
-            raise
+            return await self._transport.handle_async_request(request)
+        except httpx.TransportError as error:
+            raise self._unanswered(error) from None
 
-    def _unanswered(self, error: httpcore.NetworkError | httpcore.ProtocolError) -> CallError:
-        if isinstance(error, httpcore.LocalProtocolError):
+    def _unanswered(self, error: httpx.TransportError) -> CallError:
+        if isinstance(error, httpx.LocalProtocolError):
             return BadRequestError(f"The request to {self.who} holds a header that HTTP cannot carry.")
-        if isinstance(error, httpcore.RemoteProtocolError) and "disconnected" not in str(error):
+        if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
             return MalformedReplyError(f"{self.who} does not answer in HTTP: {error}.", billing="unknown")
         return ConnectionLostError(f"{self.who} closed the connection without an answer.", billing="unknown")
 
@@ -212,11 +207,11 @@ class Stream:
 
     __slots__ = ("_response", "_wire", "headers", "status")
 
-    def __init__(self, wire: Wire, response: httpcore.Response) -> None:
+    def __init__(self, wire: Wire, response: httpx.Response) -> None:
         self._wire = wire
         self._response = response
-        self.status = response.status
-        self.headers: Headers = response.headers
+        self.status = response.status_code
+        self.headers: Headers = response.headers.raw
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, piece by piece.
@@ -227,17 +222,15 @@ class Stream:
         """
         size = 0
         try:
-            async for chunk in self._response.aiter_stream():
+            async for chunk in self._response.aiter_raw():
                 size += len(chunk)
                 if size > MOST_REPLY_BYTES:
                     break
                 yield chunk
-        except (httpcore.NetworkError, httpcore.ProtocolError):
+        except httpx.TransportError:
             if self.status < 300:
                 message = f"The reply of {self._wire.who} broke off after {size} bytes."
                 raise TruncatedReplyError(message, billing="yes", http_status=self.status) from None
-        finally:
-            await self._response.aclose()
         if size > MOST_REPLY_BYTES:
             limit = f"{MOST_REPLY_BYTES >> 20} MiB"
             raise MalformedReplyError(f"The reply of {self._wire.who} is longer than {limit}.", billing="yes")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-import httpcore
+import httpx
+import orjson
 import pytest
 
 from orchestration_nb.calls import Timeouts
 from orchestration_nb.errors import ConnectionLostError
 from orchestration_nb.providers import lanes as lanes_module
-from orchestration_nb.providers.lanes import Lane, Lanes
-from orchestration_nb.providers.sockets import Address, connect
+from orchestration_nb.providers.lanes import LanesTransport
+from orchestration_nb.providers.sockets import Address
 from orchestration_nb.providers.wire import BaseUrl, Wire
 from tests.providers.conftest import Connection, Script, http
 
@@ -97,43 +98,85 @@ async def test_nothing_is_sent_twice_when_no_answer_comes(script: Script) -> Non
     wire.close()
 
 
-async def new_lanes(script: Script, idle_s: float) -> Lanes:
-    address = Address(host="127.0.0.1", port=script.port)
-    return Lanes(address.origin, lambda: connect(address), idle_s=idle_s)
-
-
-async def used(lane: Lane, script: Script) -> Lane:
-    url = httpcore.URL(f"http://127.0.0.1:{script.port}/")
-    response = await lane.connection.handle_async_request(httpcore.Request("GET", url, headers={"host": "x"}))
-    await response.aread()
-    await response.aclose()
-    return lane
+async def get(transport: LanesTransport, script: Script) -> httpx.Response:
+    return await transport.handle_async_request(httpx.Request("GET", script.url))
 
 
 async def test_the_lane_used_last_is_used_next_and_rested_ones_close_by_themselves(script: Script) -> None:
     script.answers = [OK]
-    lanes = await new_lanes(script, idle_s=0.05)
-    first, second = [await used(await lanes.open(), script) for _ in range(2)]
-    lanes.give_back(first)
-    lanes.give_back(second)
-    assert await lanes.take_idle() is second
+    transport = LanesTransport(Address(host="127.0.0.1", port=script.port), idle_s=0.05)
+    first, second = await get(transport, script), await get(transport, script)
+    for response in (first, second):
+        await response.aread()
+    assert len(transport) == 2
+    third = await get(transport, script)
+    await third.aread()
+    assert [len(script.received), len(script.connections)] == [3, 2]
     await asyncio.sleep(0.12)
-    assert len(lanes) == 0
-    assert first.stream.ended
-    assert not second.stream.ended
-    lanes.give_back(second)
-    assert len(lanes) == 1
-    lanes.close()
-    assert len(lanes) == 0
-    assert second.stream.ended
+    assert len(transport) == 0
 
 
 async def test_a_lane_in_the_middle_of_an_answer_is_not_kept(script: Script) -> None:
-    script.answers = [OK]
-    lanes = await new_lanes(script, idle_s=5)
-    lane = await lanes.open()
-    url = httpcore.URL(f"http://127.0.0.1:{script.port}/")
-    await lane.connection.handle_async_request(httpcore.Request("GET", url, headers={"host": "x"}))
-    lanes.give_back(lane)
-    assert len(lanes) == 0
-    assert lane.stream.ended
+    script.answers = [http(200, b"x" * 100)[:-10]]
+    transport = LanesTransport(Address(host="127.0.0.1", port=script.port))
+    response = await get(transport, script)
+    await response.aclose()
+    assert len(transport) == 0
+
+
+async def test_the_transport_serves_a_client_of_httpx(script: Script) -> None:
+    script.answers = [http(200, {"fine": True})]
+    async with httpx.AsyncClient(transport=LanesTransport(Address(host="127.0.0.1", port=script.port))) as client:
+        for _ in range(3):
+            assert (await client.post(script.url, json={"a": 1})).json() == {"fine": True}
+    assert len(script.connections) == 1
+    assert script.received[0].json == {"a": 1}
+
+
+async def test_an_answer_without_a_length_ends_with_the_connection(script: Script) -> None:
+    async def until_the_end(connection: Connection) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nall of it")
+        connection.close()
+
+    script.answers = [until_the_end]
+    transport = LanesTransport(Address(host="127.0.0.1", port=script.port))
+    response = await get(transport, script)
+    assert await response.aread() == b"all of it"
+    assert len(transport) == 0
+
+
+async def test_answers_before_the_real_one_are_passed_over(script: Script) -> None:
+    script.answers = [
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + http(200, {"real": 1})
+    ]
+    transport = LanesTransport(Address(host="127.0.0.1", port=script.port))
+    response = await get(transport, script)
+    assert (response.status_code, orjson.loads(await response.aread())) == (200, {"real": 1})
+    assert "link" not in response.headers
+    transport.close()
+
+
+async def test_bytes_that_nobody_asked_for_end_the_lane(script: Script) -> None:
+    script.answers = [OK + OK]
+    transport = LanesTransport(Address(host="127.0.0.1", port=script.port))
+    response = await get(transport, script)
+    await response.aread()
+    await asyncio.sleep(0.02)
+    again = await get(transport, script)
+    await again.aread()
+    assert len(script.connections) == 2
+    transport.close()
+
+
+async def test_headers_without_end_are_refused(script: Script) -> None:
+    script.answers = [b"HTTP/1.1 200 OK\r\n" + b"x-more: %b\r\n" % (b"y" * 1000) * 400 + b"\r\n"]
+    with pytest.raises(httpx.RemoteProtocolError, match="256 KiB"):
+        await get(LanesTransport(Address(host="127.0.0.1", port=script.port)), script)
+
+
+async def test_a_line_break_in_a_header_is_never_sent(script: Script) -> None:
+    transport = LanesTransport(Address(host="127.0.0.1", port=script.port))
+    request = httpx.Request("GET", script.url, headers=[(b"x-a", b"1\r\nx-b: 2")])
+    with pytest.raises(httpx.LocalProtocolError):
+        await transport.handle_async_request(request)
+    assert script.connections == []
