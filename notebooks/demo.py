@@ -107,6 +107,9 @@ def main() -> int:
         print(printable(re.sub(r"\x1b\[[0-9;]*m", "", str(error))), file=sys.stderr)
         print(f"The notebook stopped; what it did until then is in {EXECUTED}.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\nStopped; what was done until then is in {EXECUTED}.", file=sys.stderr)
+        return 130
     print(f"Done in {time.monotonic() - begun:.0f} s. The ledger, from the command line:\n")
     _ask_ledger("runs", "--limit", "5")
     _ask_ledger("sql", SPENDING)
