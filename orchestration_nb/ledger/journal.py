@@ -9,6 +9,7 @@ however it ends: that is how a reader knows whether a run that never finished is
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -63,7 +64,7 @@ class JournalFile:
 
         Raises:
             JournalWriteError: If the line is not whole with the operating system. Nothing of it is then left in the
-                file, and every line before stays.
+                file, every line before stays, and the next event tries a new file.
         """
         line = encode(event)
         kind = event.event
@@ -75,8 +76,9 @@ class JournalFile:
             if written != len(line) or self._durable:
                 self._complete(line, written)
         except OSError as error:
-            self._cut_back()
-            raise self._refusal(error) from error
+            refusal = self._refusal(error)
+            self._give_up()
+            raise refusal from error
         self._size += len(line)
         if kind == "run_started":
             self._running.add(event.run_id)
@@ -107,11 +109,13 @@ class JournalFile:
         folder.mkdir(mode=0o700, exist_ok=True)
         for number in itertools.count():
             path = folder / f"{boot_id()}-{os.getpid()}-{number}.jsonl"
-            if (folder / "merged" / path.name).exists():  # merged and moved: its name is taken all the same
-                continue
             try:
                 descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             except FileExistsError:
+                continue
+            if (folder / "merged" / path.name).exists():  # merged and moved: its name is taken all the same
+                path.unlink()
+                os.close(descriptor)
                 continue
             self._descriptor, self._path, self._size = descriptor, path, 0
             self._opened_s = self._clock.monotonic()
@@ -127,12 +131,13 @@ class JournalFile:
         if self._durable:
             _sync(self._descriptor)
 
-    def _cut_back(self) -> None:
-        """Takes a half line out again, so that the next line does not follow it."""
-        try:
+    def _give_up(self) -> None:
+        """Takes a half line out again and lets go of the file, so that no run in it seems to go on for ever."""
+        with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, self._size)
-        except OSError:
-            self.close()
+            if self._size == 0 and self._path is not None:
+                self._path.unlink()
+        self.close()
 
     def _refusal(self, error: OSError) -> JournalWriteError:
         where = self._path or self._folder / ".orchestrate" / "journal"

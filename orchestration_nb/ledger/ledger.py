@@ -54,14 +54,15 @@ class Ledger:
             WorkspaceError: If the ledger stays locked, or cannot be written.
         """
         folder = self._folder()
-        segments = open_segments(folder / "journal")
+        try:
+            segments = open_segments(folder / "journal")
+        except OSError as error:
+            raise WorkspaceError(f"The journal in {folder} cannot be read: {error.strerror or error}.") from error
         if segments == self._merged and (folder / database.FILE_NAME).exists():
             return MergeReport()
         with locked(folder / "ledger.lock", alone=True, limit_s=self._wait_s):
             report = self._merge_alone(folder)
         self._merged = [segment for segment in segments if segment.held]
-        if report.rebuilt_from:
-            _log.warning("The ledger was damaged: it is kept as %s, and made anew.", report.rebuilt_from)
         if report.bad_lines:
             _log.warning("%d journal lines cannot be used: `select * from bad_lines` shows them.", report.bad_lines)
         return report
@@ -151,7 +152,7 @@ class Ledger:
         try:
             return merge_into(path, now=now, limit_s=self._wait_s)
         except LedgerDamagedError:
-            aside = database.set_aside(path, now)
+            aside = self._set_aside(path)
             return replace(merge_into(path, now=now, limit_s=self._wait_s), rebuilt_from=aside)
 
     def _read(self, ask: Callable[[duckdb.DuckDBPyConnection], _Answer], *, files: bool = False) -> _Answer:
@@ -164,10 +165,15 @@ class Ledger:
         except LedgerDamagedError:
             with locked(path.with_name("ledger.lock"), alone=True, limit_s=self._wait_s):
                 if _identity(path) == damaged:  # else another process has made it anew
-                    database.set_aside(path, self._clock.now())
+                    self._set_aside(path)
             self._merged = None
             self.merge()
             return self._ask(ask, path, files=files)
+
+    def _set_aside(self, path: Path) -> Path:
+        aside = database.set_aside(path, self._clock.now())
+        _log.warning("The ledger was damaged: it is kept as %s, and made anew from the journal.", aside)
+        return aside
 
     def _ask(self, ask: Callable[[duckdb.DuckDBPyConnection], _Answer], path: Path, *, files: bool) -> _Answer:
         with (

@@ -74,7 +74,7 @@ def _insert(
     )
     try:
         connection.execute(query)
-    except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+    except (duckdb.InvalidInputException, duckdb.DataError) as error:
         if len(lines) == 1:
             yield lines[0], f"A value does not fit its column: {str(error).splitlines()[0]}"
             return

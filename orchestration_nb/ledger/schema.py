@@ -146,7 +146,8 @@ _SEGMENT = Load(
         "delete from segments where name in (select name from staged_segment)",
         "insert into segments by name select * from staged_segment",
         # Nobody writes these files any more: a run that has no end in one never will.
-        """update runs set status = 'failed', error = 'The process ended before the run did.',
+        """update runs set status = 'failed',
+               error = 'Its end was not recorded: the process was killed, or its disk was full.',
                items_ok = (select count(*) from items where items.run_id = runs.run_id and item >= 0
                            and items.status in ('ok', 'degraded')),
                items_failed = (select count(*) from items where items.run_id = runs.run_id and item >= 0

@@ -160,7 +160,10 @@ class TestRuns:
             happened.item("r1", 1, status="failed", error="no"),
         )
         run = ledger.sql("from runs").iloc[0]
-        assert (run.status, run.error) == ("failed", "The process ended before the run did.")
+        assert (run.status, run.error) == (
+            "failed",
+            "Its end was not recorded: the process was killed, or its disk was full.",
+        )
         assert (run.items_ok, run.items_failed, run.cost_usd, run.billed_usd) == (1, 1, 0.25, 0.0)
 
     def test_dies_between_two_looks(self, tmp_path: Path, ledger: Ledger) -> None:
