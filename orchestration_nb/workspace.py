@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from orchestration_nb.cost import prices
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
 from orchestration_nb.engine.services import Services
-from orchestration_nb.errors import NotAuthorisedError, UsageError
+from orchestration_nb.errors import NotAuthorisedError, UsageError, WorkspaceError
 from orchestration_nb.ledger import JournalFile, Ledger
 from orchestration_nb.providers import Availability, Provider, build
 from orchestration_nb.providers.local import LocalProvider, discover
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from orchestration_nb.events import Listener
 
 
+_log = logging.getLogger(__name__)
 NOT_THERE = Availability(usable=False, why="no provider has that name", where="")
 
 
@@ -77,6 +79,8 @@ class Workspace:
         self.catalog = _catalog(self.settings, self.providers)
         self.services = self._services()
         self.engine.on_close(self._close)
+        if self.settings.ledger.keep_days is not None:
+            self.engine.executor.submit(self._forget_old, self.settings.ledger.keep_days)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.folder}>"
@@ -155,6 +159,12 @@ class Workspace:
             clock=self.clock,
             executor=self.engine.executor,
         )
+
+    def _forget_old(self, days: int) -> None:
+        try:
+            self.ledger.prune(days)
+        except WorkspaceError as error:
+            _log.warning("What is older than %d days is kept: %s", days, error)
 
     async def _close(self) -> None:
         await self.services.cache.flush()

@@ -245,6 +245,7 @@ class ItemWork:
                 with step_scope(lambda pending: self._ask(step, pending, step.schema, evaluated.tally), scope):
                     value = await value
             elif pendings := collect(value):
+                _refuse_lost(step, scope, pendings)  # before the others are paid
                 asks = [self._ask(step, pending, step.element_schema, evaluated.tally) for pending in pendings]
                 answers = await asyncio.gather(*asks, return_exceptions=True)
                 for answered in answers:
@@ -253,11 +254,7 @@ class ItemWork:
                 value = fill(value, {id(pending): reply for pending, reply in zip(pendings, answers, strict=True)})
             else:
                 break
-        if scope is not None and (lost := scope.lost()):
-            raise PendingReplyError(
-                f"{len(lost)} pending replies of the step {step.name!r} were never awaited.",
-                hint="Return them in a list, or write `await llm(...)`.",
-            )
+        _refuse_lost(step, scope, ())
         return value
 
     async def _ask(self, step: BoundStep, pending: Pending, schema: OutputSchema | None, tally: StepTally) -> Any:
@@ -299,6 +296,20 @@ class ItemWork:
                 error_type=type(error).__name__ if error is not None else None,
                 error=explain(error) if error is not None else None,
             )
+        )
+
+
+def _refuse_lost(step: BoundStep, scope: StepScope | None, kept: Sequence[Pending]) -> None:
+    """Refuses a step some of whose pending replies are neither in its value nor awaited."""
+    if scope is None:
+        return
+    held = {id(pending) for pending in kept}
+    lost = sum(id(pending) not in held for pending in scope.lost())
+    if lost:
+        what = "A pending reply" if lost == 1 else f"{lost} pending replies"
+        raise PendingReplyError(
+            f"{what} of the step {step.name!r} {'was' if lost == 1 else 'were'} never awaited.",
+            hint="Return it in a list, or write `await llm(...)`.",
         )
 
 
