@@ -236,7 +236,7 @@ def test_export_writes_every_table(workspace: Path, orchestrate: Callable[..., S
     assert said.code == 0
     written = [Path(line) for line in said.out.splitlines()]
     assert {path.stem for path in written} >= {"runs", "requests", "calls", "texts"}
-    calls = duckdb.sql(f"SELECT model FROM '{tmp_path}/out/calls.parquet'").fetchall()
+    calls = duckdb.read_parquet(f"{tmp_path}/out/calls.parquet").project("model").fetchall()
     assert calls == [("sim/small",)]
 
 

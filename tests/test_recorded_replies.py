@@ -21,7 +21,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
     import duckdb
 
     with duckdb.connect() as connection:
-        return connection.read_parquet(str(path)).df()
+        frame: pd.DataFrame = connection.read_parquet(str(path)).df()
+    return frame
 
 
 @pytest.fixture
