@@ -170,6 +170,7 @@ class Workspace:
         await self.services.cache.flush()
         for provider in self.providers.values():
             await provider.close()
+        self.state.close()
 
 
 _open: dict[Path, Workspace] = {}
