@@ -6,6 +6,8 @@ import math
 import reprlib
 from typing import Any
 
+MISSING = "–"
+"""What stands for nothing: ``None``, and the NaN that pandas makes of it."""
 FULL_TEXT = 4000
 """Most characters of one value that a display carries; the whole stands in the results."""
 
@@ -21,11 +23,15 @@ _repr = _long_repr()
 
 
 def text_of(value: Any) -> str:
-    """Any value as text: words as they are, numbers short, everything else as its ``repr``."""
+    """Any value as text: words as they are, nothing as a dash, frames by their size, the rest by ``repr``."""
     if isinstance(value, str):
         return value
+    if value is None:
+        return MISSING
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.6g}" if value == value else MISSING  # noqa: PLR0124 - NaN, which pandas writes for None
+    if hasattr(value, "columns") and len(getattr(value, "shape", ())) == 2:
+        return f"{type(value).__name__}, {count(value.shape[0], 'row')} × {count(value.shape[1], 'column')}"
     return _repr.repr(value)
 
 

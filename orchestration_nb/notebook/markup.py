@@ -27,10 +27,11 @@ from orchestration_nb.notebook.words import (
 )
 from orchestration_nb.terminal import printable
 
-SHORT = 90
-"""Characters of a value that a table shows before it is opened."""
+SHORT, SHORTER = 90, 60
+"""Characters of a value that a table shows before it is opened, and of one in a narrow column."""
 _STATUSES = frozenset({"ok", "degraded", "failed", "skipped", "cancelled", "paused", "running", "done"})
 _OUR_NUMBERS = frozenset({"_cost_usd", "_latency_ms"})
+_NARROW = ' class="in"'
 _STEP_NUMBERS = frozenset({"calls", "cost", "p50", "p95", "errors"})
 
 
@@ -62,8 +63,7 @@ def table(
         narrow: How many columns, from the first, leave the room to the others.
     """
     sides = [
-        ' class="n"' if name in numbers else ' class="in"' if place < narrow else ""
-        for place, name in enumerate(header)
+        ' class="n"' if name in numbers else _NARROW if place < narrow else "" for place, name in enumerate(header)
     ]
     names = "".join(f"<th{side}>{esc(shortened(name, 60))}</th>" for name, side in zip(header, sides, strict=True))
     lines = "".join(f"<tr>{_cells(header, row, sides)}</tr>" for row in rows)
@@ -78,7 +78,7 @@ def _cells(header: Sequence[str], row: Sequence[str], sides: Sequence[str]) -> s
 
 
 def _cell(text: str, side: str) -> str:
-    short = shortened(text, SHORT)
+    short = shortened(text, SHORTER if side == _NARROW else SHORT)
     if short == text:
         return f"<td{side}>{esc(text)}</td>"
     full = text if len(text) <= FULL_TEXT else f"{text[:FULL_TEXT]} … ({count(len(text), 'character')} in all)"

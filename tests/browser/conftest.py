@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which is not installed")
+pytest.importorskip("playwright.sync_api", reason="needs playwright, which is not installed")
 
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402 - only where it is installed
+from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.lab import CHROMIUM_FLAGS, NotebookPage, Server, server  # noqa: E402
-from tests.conftest import chromium_path  # noqa: E402
+from tests.browser.lab import CHROMIUM_FLAGS, NotebookPage, Server, notebook_of, server
+from tests.conftest import chromium_path
 
 Open = Callable[..., NotebookPage]
 
@@ -20,9 +21,7 @@ Open = Callable[..., NotebookPage]
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running JupyterLab."""
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "orchestrate.toml").write_text("[sim]\nlatency_scale = 0.2\n")
-    with server(tmp_path_factory.mktemp("home"), folder) as running:
+    with server(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("lab")) as running:
         yield running
 
 
@@ -37,16 +36,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_notebook(lab: Server, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens a notebook of the given cells, in a page of its own."""
-    context = browser.new_context(viewport={"width": 1180, "height": 900})
-    path: list[Path] = []
+    """Opens the given cells, or a notebook, in a page of its own; its kernel ends with the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    test = re.sub(r"\W+", "-", request.node.name)[:60]
 
-    def open_(*cells: str) -> NotebookPage:
-        path.append(
-            lab.write_notebook(*cells, name=f"{request.node.name[:60]}.ipynb".replace("[", "-").replace("]", ""))
-        )
+    def open_(*cells: str, name: str = test, notebook: Any = None) -> NotebookPage:
         shown = NotebookPage(page=context.new_page(), server=lab)
-        shown.open(path[-1])
+        shown.open(lab.add(notebook or notebook_of(*cells), name))
         return shown
 
     yield open_

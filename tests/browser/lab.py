@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -64,14 +65,23 @@ class Server:
         kernels = self.ask("api/kernels")
         return bool(kernels) and all(kernel["execution_state"] == state for kernel in kernels)
 
-    def write_notebook(self, *cells: str, name: str = "test.ipynb") -> Path:
-        """Writes a notebook of code cells into the folder."""
-        notebook = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
-        notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]  # type: ignore[no-untyped-call]
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        path = self.folder / name
-        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
-        return path
+    def add(self, notebook: Any, name: str) -> str:
+        """Puts a notebook into a workspace of its own, with the data that ships; returns its path for the address."""
+        folder = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
+        folder.mkdir()
+        (folder / "orchestrate.toml").write_text("[sim]\nlatency_scale = 0.5\n")
+        for table in ("tickets.csv", "orders.csv"):
+            shutil.copy(ROOT / "data" / table, folder)
+        nbformat.write(notebook, folder / f"{name}.ipynb")  # type: ignore[no-untyped-call]
+        return f"{folder.name}/{name}.ipynb"
+
+
+def notebook_of(*cells: str) -> Any:
+    """A notebook of code cells."""
+    notebook = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+    notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]  # type: ignore[no-untyped-call]
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -147,9 +157,9 @@ class NotebookPage:
         if not request.url.startswith((self.server.url, "data:", "blob:")):
             self.strangers.append(request.url)
 
-    def open(self, path: Path) -> None:
+    def open(self, path: str) -> None:
         """Opens a notebook and waits for its kernel."""
-        self.page.goto(f"{self.server.url}doc/tree/{path.name}?token={self.server.token}")
+        self.page.goto(f"{self.server.url}doc/tree/{path}?token={self.server.token}")
         until(self._kernel_is_ready, "the kernel", within_s=START_S)
 
     def _kernel_is_ready(self) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from orchestration_nb.notebook.figures import FULL_TEXT, latency, shortened, span, text_of, usd
@@ -40,7 +41,7 @@ def test_latencies(ms: Any, text: Any) -> None:
 def test_values_as_text() -> None:
     assert text_of("as it is") == "as it is"
     assert text_of(0.1 + 0.2) == "0.3"
-    assert text_of(None) == "None"
+    assert text_of(None) == text_of(math.nan) == "–"
     assert text_of(["a", {"b": 1}]) == "['a', {'b': 1}]"
 
 
@@ -60,3 +61,7 @@ def test_shortened_is_one_line() -> None:
     assert shortened("one\ntwo   three", 40) == "one two three"
     assert shortened("x" * 50, 10) == "x" * 9 + "…"
     assert shortened(" " * 500 + "end", 10).endswith("…")
+
+
+def test_a_frame_is_told_by_its_size() -> None:
+    assert text_of(pd.DataFrame({"a": [1], "b": [2]})) == "DataFrame, 1 row × 2 columns"
