@@ -7,9 +7,13 @@ kernel's own loop, so that nothing is drawn in the middle of another cell. The r
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import threading
+from contextlib import suppress
 from typing import Any
 
 from orchestration_nb.clock import Clock, SystemClock
+from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.screen import REFRESH_S, OutputScreen, has_outputs
 from orchestration_nb.notebook.session import Session
@@ -30,12 +34,22 @@ def follow(session: Session, run: Run, *, into: str | None, clock: Clock | None 
     """
     if not has_outputs(session.shell):
         print(f"{run.flow.name} runs in the background ({run.id}): `%orchestrate status`, `%orchestrate cancel`.")  # noqa: T201
+        if into:
+            threading.Thread(target=_bind_at_end, args=(session, run, into), daemon=True).start()
         return
     screen = ControlledScreen(run, clock or SystemClock())
     screen.open()
-    task = asyncio.get_running_loop().create_task(_follow(session, run, screen, into))
+    # In a context of its own, what it draws is sent by whichever cell runs then, as headless runners expect; the
+    # display's id brings it to its place.
+    task = asyncio.get_running_loop().create_task(_follow(session, run, screen, into), context=contextvars.Context())
     _followers.add(task)
     task.add_done_callback(_followers.discard)
+
+
+def _bind_at_end(session: Session, run: Run, into: str) -> None:
+    with suppress(OrchestrationError):  # stands in the run
+        run.wait()
+    session.namespace[into] = run.results
 
 
 async def _follow(session: Session, run: Run, screen: ControlledScreen, into: str | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from IPython.display import display
 
-from orchestration_nb.errors import RunCancelled
+from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
 from orchestration_nb.notebook.background import follow
@@ -64,22 +64,25 @@ def _run(session: Session, cell: CellArguments, flow: Flow, frame: Any) -> None:
 
 def _watch(session: Session, run: Run, *, into: str | None) -> None:
     screen = screen_for(session.shell)
+    unrecorded: OrchestrationError | None = None
     try:
         screen.refresh(run)
         run.wait(on_tick=lambda: screen.refresh(run))
-    except (KeyboardInterrupt, RunCancelled):
+    except KeyboardInterrupt:
         run.cancel()
         run.wait()
+    except OrchestrationError as error:
+        unrecorded = error
     except BaseException:
         run.cancel()  # nobody would see it going on
         raise
     screen.settle(run)
     if into:
         session.namespace[into] = run.results
-    _raise_unless_done(run)
+    _raise_unless_done(run, unrecorded)
 
 
-def _raise_unless_done(run: Run) -> None:
+def _raise_unless_done(run: Run, unrecorded: OrchestrationError | None) -> None:
     if run.status == "cancelled":
         progress = run.progress
         kept = f"{progress.done:,} of {progress.items:,} items" if progress.items else f"{progress.done:,} items"
@@ -88,5 +91,6 @@ def _raise_unless_done(run: Run) -> None:
             f"Cancelled: {kept} ended before and stand in {run.flow.name}.last.results.",
             "Run the cell again: what was answered comes from the cache and is not paid twice.",
         )
-    if run.error is not None:
-        raise run.error
+    error = run.error or unrecorded
+    if error is not None:
+        raise error

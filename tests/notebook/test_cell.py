@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from orchestration_nb import Flow
-from orchestration_nb.errors import BadRequestError, OverBudgetError
+from orchestration_nb.errors import BadRequestError, JournalWriteError, OverBudgetError
 from orchestration_nb.testing import FakeProvider
 from tests.notebook.kernel import Answers
 from tests.notebook.shell import Shell
@@ -177,6 +177,20 @@ def test_a_budget_that_is_spent_shows_the_account_and_then_why(shell: Shell, tic
     assert isinstance(result.error_in_exec, OverBudgetError)
     assert out.stdout.index("triage failed") < out.stdout.rindex("\x1b[31m")
     assert "--budget" in out.stdout.splitlines()[-1]
+
+
+def test_a_journal_that_cannot_be_written_shows_the_account_and_then_why(
+    shell: Shell, tickets: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: Any) -> None:
+        raise JournalWriteError("The journal cannot be written: no space left on device.", hint="Make room.")
+
+    shell.run(cell())
+    monkeypatch.setattr(type(shell.names["triage"].workspace.services.journal), "write", write)
+    result, out = shell.run(cell())
+    assert isinstance(result.error_in_exec, JournalWriteError)
+    assert "triage failed" in out.stdout
+    assert out.stdout.rstrip().endswith("\x1b[0m\nMake room.")
 
 
 def test_on_error_stop_ends_the_run_and_says_where(shell: Shell, tickets: pd.DataFrame) -> None:

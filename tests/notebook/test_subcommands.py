@@ -123,6 +123,12 @@ def test_background_runs_can_be_steered_without_buttons(shell: Shell, tickets: p
     assert "No run is under way" in shell.run("%orchestrate cancel")[1].stdout
 
 
+def test_a_background_run_without_a_display_binds_its_results_too(shell: Shell, tickets: pd.DataFrame) -> None:
+    shell.run(f"{CELL.splitlines()[0]} --background --into rows\ntopic = llm(body)")
+    until(lambda: "rows" in shell.names)
+    assert list(shell.names["rows"]["topic"]) == ["fine"] * 30
+
+
 def test_of_two_background_runs_one_must_be_named(shell: Shell, tickets: pd.DataFrame, answers: Answers) -> None:
     answers.wait_s = 60
     for name in ("one", "two"):
