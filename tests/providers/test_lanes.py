@@ -156,14 +156,18 @@ async def test_answers_before_the_real_one_are_passed_over(script: Script) -> No
     transport.close()
 
 
-async def test_bytes_that_nobody_asked_for_end_the_lane(script: Script) -> None:
-    script.answers = [OK + OK]
+@pytest.mark.parametrize("later", [False, True])
+async def test_an_answer_that_nobody_asked_for_is_never_taken_for_the_next_one(script: Script, later: bool) -> None:
+    async def one_too_many(connection: Connection) -> None:
+        connection.send(http(200, b"first") + (b"" if later else http(200, b"nobody's")))
+
+    script.answers = [one_too_many, http(200, b"second")]
     transport = LanesTransport(Address(host="127.0.0.1", port=script.port))
-    response = await get(transport, script)
-    await response.aread()
+    assert await (await get(transport, script)).aread() == b"first"
+    if later:
+        script.connections[0].send(http(408, b"nobody's"))
     await asyncio.sleep(0.02)
-    again = await get(transport, script)
-    await again.aread()
+    assert await (await get(transport, script)).aread() == b"second"
     assert len(script.connections) == 2
     transport.close()
 
