@@ -288,6 +288,7 @@ def test_cancelling_a_run_keeps_what_is_finished(make_flow: MakeFlow) -> None:
     assert time.monotonic() - begun < 1
     assert run.status == "cancelled"
     assert list(run.results["_status"]) == ["ok", "cancelled", "cancelled"]
+    assert (run.progress.done, run.progress.failed) == (1, 0)
     ledger = flow.workspace.ledger
     assert list(ledger.sql("SELECT status FROM runs WHERE run_id = ?", [run.id])["status"]) == ["cancelled"]
     assert sorted(run.calls["status"]) == ["cancelled", "cancelled", "ok"]

@@ -168,6 +168,8 @@ class FlowRun:
         self.context.record(ended)
         self.outcome.put(ended, scope)
         progress = self.context.progress
+        if ended.status == "cancelled":
+            return  # begun, and not done
         progress.done += 1
         if ended.status not in ("ok", "degraded"):
             progress.failed += 1
