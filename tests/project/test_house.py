@@ -26,7 +26,8 @@ MACHINE = re.compile(
     r"|/tmp/\w/"
     r"|index-url|pypi\.org/simple|files\.pythonhosted|registry\.npmjs|registry *= *.?http|\"resolved\": *\"http"
 )
-HEAVY = ("pandas", "duckdb", "plotly", "ipywidgets", "nbclient", "IPython", "genai_prices", "jupyter_client", "rich")
+HEAVY = ("pandas", "duckdb", "plotly", "ipywidgets", "nbclient", "IPython", "genai_prices", "jupyter_client")
+"""What `import` and `%load_ext` must leave alone. (httpx loads rich where it is installed; that is small.)"""
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
