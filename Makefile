@@ -22,9 +22,9 @@ lab: $(VENV)/.lab ## open the quickstart in JupyterLab
 
 test: $(VENV)/.dev ## all tests; what a machine has no browser, aimock or corpus for is skipped with the reason
 	@echo "Fast tests:"
-	@$(PY) -m pytest -q -n 2 -m "not slow"
-	@echo "Slow tests (processes killed, browsers opened):"
-	@$(PY) -m pytest -q -m slow
+	@$(PY) -m pytest -q -n 2 -m "not slow and not browser"
+	@echo "Slow tests, one at a time (processes killed, browsers opened):"
+	@$(PY) -m pytest -q -m "slow or browser"
 
 check: $(VENV)/.dev ## style, types and floors
 	@$(PY) -m ruff check .

@@ -82,8 +82,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what cannot run here, unless it is required."""
+    """Skips what cannot run here, unless it is required; puts browser tests last.
+
+    Playwright, once started, keeps an event loop of its own running in the process, under which no asyncio test can.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     reasons = {need: _missing(need) for need in NEEDS}
     for item in items:
         for need, reason in reasons.items():
@@ -135,22 +140,6 @@ def workspace(tmp_path: Path) -> Path:
 def corpus() -> Path:
     """The folder of the recorded replies; for tests marked ``corpus``."""
     return corpus_folder()
-
-
-@pytest.fixture
-def chromium() -> str:
-    """Path of the browser; for tests marked ``browser``."""
-    path = chromium_path()
-    assert path is not None
-    return path
-
-
-@pytest.fixture
-def aimock() -> str:
-    """Path of the aimock server; for tests marked ``wire``."""
-    path = aimock_path()
-    assert path is not None
-    return path
 
 
 @pytest.fixture

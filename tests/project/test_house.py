@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPO
+from tests.conftest import NEEDS, REPO
 
 PACKAGE = REPO / "orchestration_nb"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -141,3 +141,9 @@ def test_no_file_names_a_machine() -> None:
             if MACHINE.search(line):
                 found.append(f"{name}:{number}: {line.strip()[:100]}")
     assert not found
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_every_need_has_its_tests(need: str) -> None:
+    here = Path(__file__).parent
+    assert [path for path in TESTS if here not in path.parents and f"mark.{need}" in path.read_text()]
