@@ -11,6 +11,7 @@ from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
 from orchestration_nb.notebook.background import follow
 from orchestration_nb.notebook.edge import told
+from orchestration_nb.notebook.figures import count
 from orchestration_nb.notebook.formatters import flow_bundle, plan_bundle
 from orchestration_nb.notebook.screen import screen_for
 from orchestration_nb.notebook.session import Session
@@ -84,8 +85,8 @@ def _watch(session: Session, run: Run, *, into: str | None) -> None:
 
 def _raise_unless_done(run: Run, unrecorded: OrchestrationError | None) -> None:
     if run.status == "cancelled":
-        progress = run.progress
-        kept = f"{progress.done:,} of {progress.items:,} items" if progress.items else f"{progress.done:,} items"
+        statuses = run.results["_status"]
+        kept = f"{statuses.isin(['ok', 'degraded', 'failed']).sum():,} of {count(len(statuses), 'item')}"
         raise told(
             KeyboardInterrupt(f"run {run.id} was cancelled"),
             f"Cancelled: {kept} ended before and stand in {run.flow.name}.last.results.",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
@@ -16,9 +17,22 @@ from orchestration_nb.workspace import Workspace
 _ON_CELL_LINE = re.compile(r"%%orchestrate\s+(?P<rest>.*)\Z", re.DOTALL)
 _ON_LINE = re.compile(r"(?:\w+\s*=\s*)?%orchestrate\s+(?P<rest>.*)\Z", re.DOTALL)
 _IN_CALL = re.compile(r"\b(?P<flag>model|strategy)\s*=\s*(?P<quote>[\"'])(?P<word>[^\"']*)\Z")
+_OVER = re.compile(r"--over[\s=]+(?P<name>\w+)")
+_NAME = re.compile(r"(?<![\w.])(?:[^\W\d]\w*)?\Z")
 _WORD = re.compile(r"[^\s=]*\Z")
 _LAST_FLAG = re.compile(r"(?P<flag>--[a-z-]+)[\s=]+[^\s=]*\Z")
 _VALUED = frozenset(flag.name for flag in FLAGS if flag.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """What could stand where the cursor is."""
+
+    word: str = ""
+    """What is written of it."""
+    values: Sequence[str] = ()
+    alone: bool = True
+    """Whether nothing else could stand there."""
 
 
 def matcher_for(session: Session) -> Callable[[CompletionContext], SimpleMatcherResult]:
@@ -27,14 +41,14 @@ def matcher_for(session: Session) -> Callable[[CompletionContext], SimpleMatcher
     @context_matcher(identifier="orchestration_nb")  # type: ignore[untyped-decorator]
     def orchestrate_matcher(context: CompletionContext) -> SimpleMatcherResult:
         try:
-            word, offers = offers_for(session, context)
+            offers = offers_for(session, context)
         except OrchestrationError:
-            word, offers = "", ()
-        found = [offer for offer in offers if offer.startswith(word)]
+            offers = Offers()
+        found = [value for value in offers.values if value.startswith(offers.word)]
         return SimpleMatcherResult(
-            completions=[SimpleCompletion(text=offer, type="param") for offer in found],
-            matched_fragment=word,
-            suppress=bool(found),
+            completions=[SimpleCompletion(text=value, type="param") for value in found],
+            matched_fragment=offers.word,
+            suppress=bool(found) and offers.alone,
             ordered=True,
         )
 
@@ -42,39 +56,48 @@ def matcher_for(session: Session) -> Callable[[CompletionContext], SimpleMatcher
     return matcher
 
 
-def offers_for(session: Session, context: CompletionContext) -> tuple[str, Sequence[str]]:
-    """The word that is being written, and everything that could stand there."""
+def offers_for(session: Session, context: CompletionContext) -> Offers:
+    """Everything that could stand where the cursor is, in or below the line of a magic."""
     before = context.text_until_cursor
-    in_cell = context.full_text.lstrip().startswith("%%orchestrate")
     if line := _ON_CELL_LINE.match(before.lstrip()):
         return _on_cell_line(session, line["rest"])
     if line := _ON_LINE.match(before.lstrip()):
         return _on_line(session, line["rest"])
-    if in_cell and (call := _IN_CALL.search(before)):
-        return call["word"], _values(session, f"--{call['flag']}")
-    return "", ()
+    if context.full_text.lstrip().startswith("%%orchestrate"):
+        return _in_body(session, context.full_text.lstrip().partition("\n")[0], before)
+    return Offers()
 
 
-def _on_cell_line(session: Session, rest: str) -> tuple[str, Sequence[str]]:
+def _in_body(session: Session, magic: str, before: str) -> Offers:
+    if call := _IN_CALL.search(before):
+        return Offers(word=call["word"], values=_values(session, f"--{call['flag']}"))
+    name, over = _NAME.search(before), _OVER.search(magic)
+    if name and over:
+        return Offers(word=name.group(), values=session.columns(over["name"]), alone=False)
+    return Offers()
+
+
+def _on_cell_line(session: Session, rest: str) -> Offers:
     word = _written(rest)
     flag = _LAST_FLAG.search(rest)
     if flag and flag["flag"] in _VALUED:
-        return word, _values(session, flag["flag"])
+        return Offers(word=word, values=_values(session, flag["flag"]))
     if not rest.split() or rest == word:
-        return word, ()  # the name of the flow is the analyst's to choose
+        return Offers()  # the name of the flow is the analyst's to choose
     used = set(rest.split())
-    return word, [flag.name for flag in FLAGS if flag.name not in used or flag.name == word]
+    return Offers(word=word, values=[flag.name for flag in FLAGS if flag.name not in used or flag.name == word])
 
 
-def _on_line(session: Session, rest: str) -> tuple[str, Sequence[str]]:
+def _on_line(session: Session, rest: str) -> Offers:
     word = _written(rest)
     if rest == word:
-        return word, list(SUBCOMMANDS)
+        return Offers(word=word, values=list(SUBCOMMANDS))
     subcommand = rest.split(maxsplit=1)[0]
     if subcommand == "use":
-        return word, _values(session, "--model") if "=" in rest else [f"{alias}=" for alias in _aliases()]
+        aliases = [f"{alias}=" for alias in Workspace.current().catalog.aliases]
+        return Offers(word=word, values=_values(session, "--model") if "=" in rest else aliases)
     found = SUBCOMMANDS.get(subcommand)
-    return word, found.words if found else ()
+    return Offers(word=word, values=found.words if found else ())
 
 
 def _written(rest: str) -> str:
@@ -90,7 +113,3 @@ def _values(session: Session, flag: str) -> Sequence[str]:
     if flag == "--strategy":
         return list(Workspace.current().strategies)
     return ("keep", "stop") if flag == "--on-error" else ()
-
-
-def _aliases() -> Iterable[str]:
-    return list(Workspace.current().catalog.aliases)

@@ -38,6 +38,11 @@ class Session:
         held = [name for name, value in self.namespace.items() if isinstance(value, pandas.DataFrame)]
         return sorted(name for name in held if not name.startswith("_"))
 
+    def columns(self, frame: str) -> list[str]:
+        """The columns of the DataFrame under this name that can be written as a name in a step."""
+        held = self.namespace.get(frame) if frame in self.frames() else None
+        return [] if held is None else [name for name in map(str, held.columns) if name.isidentifier()]
+
     def frame(self, text: str) -> Any:
         """The value of ``--over``: a variable, or an expression over the notebook's variables.
 

@@ -160,8 +160,7 @@ def test_an_interrupt_cancels_keeps_what_is_done_and_ends_the_cell_with_one_line
     result, out = shell.run(cell("--into rows --concurrency 1", "topic = llm(body)"))
     assert isinstance(result.error_in_exec, KeyboardInterrupt)
     assert "triage cancelled" in out.stdout
-    assert "Cancelled: " in out.stdout
-    assert "stand in triage.last.results" in out.stdout
+    assert "Cancelled: 7 of 30 items ended before and stand in triage.last.results." in out.stdout
     assert "Traceback" not in out.stdout
     assert list(shell.names["rows"]["topic"][:7]) == ["fine"] * 7
     assert shell.names["triage"].last.status == "cancelled"

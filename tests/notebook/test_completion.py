@@ -32,6 +32,16 @@ def test_what_can_come_next(shell: Shell, tickets: pd.DataFrame, written: Any, o
     assert shell.complete(written) == offered
 
 
+@pytest.mark.parametrize("written", ["reply = llm(bo", 'reply = llm(f"{bo', "n = len(bo"])
+def test_columns_are_offered_in_the_body(shell: Shell, tickets: pd.DataFrame, written: str) -> None:
+    tickets["no identifier"] = 1
+    offered = shell.complete(f"%%orchestrate triage --over tickets\n{written}")
+    assert "body" in offered
+    assert "no identifier" not in offered
+    assert "body" not in shell.complete(f"%%orchestrate triage\n{written}")
+    assert "body" not in shell.complete("%%orchestrate triage --over tickets\nreply = item.bo")
+
+
 def test_a_flag_is_offered_once(shell: Shell, tickets: pd.DataFrame) -> None:
     assert "--fresh" not in shell.complete("%%orchestrate triage --fresh --")
 
