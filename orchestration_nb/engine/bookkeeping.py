@@ -223,6 +223,8 @@ class CallBook:
     def _spend(self, usd: float) -> None:
         self._billed_usd += usd
         self._run.progress.billed_usd += usd
+        if not self.model.simulated:
+            self._run.progress.spent_usd += usd
 
     def _reply(
         self,

@@ -34,6 +34,8 @@ class Progress:
     """At list price, cache hits included."""
     billed_usd: float = 0.0
     """What was spent; counts against the budget."""
+    spent_usd: float = 0.0
+    """Of what was billed, the real money: simulated dollars are left out."""
     simulated: bool = False
     """Whether any of it came from a simulated or recorded model."""
     note: str = ""
