@@ -15,10 +15,10 @@ from orchestration_nb.notebook.figures import FULL_TEXT, count, shortened
 from orchestration_nb.notebook.style import CSS
 from orchestration_nb.notebook.text import step_table
 from orchestration_nb.notebook.words import (
-    SIMULATED,
     SIMULATED_LONG,
     costs,
     counts,
+    kind_of_money,
     money,
     more_rows,
     outcome,
@@ -101,7 +101,8 @@ def _bar(progress: Progress) -> str:
 
 
 def _badge(progress: Progress) -> str:
-    return f'<span class="chip sim" title="{SIMULATED_LONG}">{SIMULATED}</span>' if progress.simulated else ""
+    kind = kind_of_money(progress)
+    return f'<span class="chip sim" title="{SIMULATED_LONG}">{kind}</span>' if kind else ""
 
 
 def progress_card(flow: str, progress: Progress) -> str:

@@ -8,6 +8,7 @@ from orchestration_nb.notebook.figures import count, span, usd
 from orchestration_nb.terminal import printable
 
 SIMULATED = "simulated"
+PARTLY = f"partly {SIMULATED}"
 SIMULATED_LONG = "Simulated or recorded models answered: no real model was asked and no real money was spent on them."
 
 
@@ -40,7 +41,7 @@ def times(progress: Progress) -> str:
 
 def progress_line(flow: str, progress: Progress) -> str:
     """How far a run is, on one line."""
-    cost = f"{money(progress)} {SIMULATED}" if progress.simulated else money(progress)
+    cost = f"{money(progress)} {kind_of_money(progress)}".rstrip()
     pieces = [*counts(progress), cost, times(progress)]
     if progress.note:
         pieces.append(printable(progress.note))
@@ -61,14 +62,18 @@ def outcome(account: RunAccount) -> list[str]:
     return pieces
 
 
+def kind_of_money(progress: Progress) -> str:
+    """``simulated``, ``partly simulated``, or nothing where all of it is real."""
+    if not progress.simulated:
+        return ""
+    return PARTLY if progress.spent_usd else SIMULATED
+
+
 def costs(account: RunAccount) -> str:
-    """What it cost, and what of it was spent."""
+    """What it cost, and what of it was really spent."""
     progress = account.progress
-    return (
-        f"cost {usd(progress.cost_usd)} {SIMULATED}"
-        if progress.simulated
-        else (f"cost {usd(progress.cost_usd)}, billed {usd(progress.billed_usd)}")
-    )
+    cost = f"cost {usd(progress.cost_usd)} {kind_of_money(progress)}".rstrip()
+    return cost if kind_of_money(progress) == SIMULATED else f"{cost}, spent {usd(progress.spent_usd)}"
 
 
 def more_rows(account: RunAccount) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _thread
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from orchestration_nb import Flow
 from orchestration_nb.errors import BadRequestError, JournalWriteError, OverBudgetError
 from orchestration_nb.testing import FakeProvider
+from orchestration_nb.workspace import Workspace
 from tests.notebook.kernel import Answers
 from tests.notebook.shell import Shell
 
@@ -190,6 +192,17 @@ def test_a_journal_that_cannot_be_written_shows_the_account_and_then_why(
     assert isinstance(result.error_in_exec, JournalWriteError)
     assert "triage failed" in out.stdout
     assert out.stdout.rstrip().endswith("\x1b[0m\nMake room.")
+
+
+def test_real_money_is_told_apart_from_simulated_money(shell: Shell, tickets: pd.DataFrame, answers: Answers) -> None:
+    real = FakeProvider(answers, name="real")
+    workspace = Workspace.current()
+    workspace.providers["real"] = real
+    workspace.catalog.add(replace(model, simulated=False) for model in real.models())
+    _, out = shell.run(cell(body="topic = llm(body)\nreply = llm(topic + body, model='real/small')"))
+    spent = 30 * 20e-6  # ten tokens in at $1 a million, five out at $2
+    assert f"cost ${2 * spent:.4f} partly simulated, spent ${spent:.5f}" in out.stdout
+    assert shell.names["triage"].last.progress.spent_usd == pytest.approx(spent)
 
 
 def test_on_error_stop_ends_the_run_and_says_where(shell: Shell, tickets: pd.DataFrame) -> None:

@@ -109,12 +109,20 @@ def test_simulated_money_is_marked() -> None:
     assert "cost $0.031 simulated" in page
 
 
-def test_real_money_says_what_was_billed() -> None:
+def test_real_money_says_what_was_spent() -> None:
     run = run_of(tickets())
-    run.progress.simulated, run.progress.billed_usd = False, 0.02
+    run.progress.simulated, run.progress.spent_usd = False, 0.02
     page = markup.account_card(account_of(run))
-    assert "cost $0.031, billed $0.020" in page
+    assert "cost $0.031, spent $0.020" in page
     assert 'class="chip sim"' not in page
+
+
+def test_money_that_is_partly_real_says_how_much() -> None:
+    run = run_of(tickets())
+    run.progress.spent_usd = 0.02
+    page = markup.account_card(account_of(run))
+    assert "cost $0.031 partly simulated, spent $0.020" in page
+    assert ">partly simulated</span>" in page
 
 
 def test_errors_say_how_often_and_where() -> None:
