@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("playwright.sync_api", reason="needs playwright, which is not installed")
-
-from playwright.sync_api import Browser, sync_playwright
-
 from tests.browser.lab import CHROMIUM_FLAGS, NotebookPage, Server, notebook_of, server
 from tests.conftest import chromium_path
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Open = Callable[..., NotebookPage]
 
@@ -28,7 +27,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium."""
-    with sync_playwright() as play:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, which is not installed")
+    with playwright.sync_playwright() as play:
         running = play.chromium.launch(executable_path=chromium_path(), args=list(CHROMIUM_FLAGS))
         yield running
         running.close()

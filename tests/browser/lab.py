@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
-from playwright.sync_api import Dialog, Locator, Page, Request
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Dialog, Locator, Page, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 90
@@ -60,9 +62,16 @@ class Server:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"null")
 
+    def ask_if_up(self, path: str) -> Any:
+        """An answer of the REST interface, or ``None`` while the server or a kernel is still starting."""
+        try:
+            return self.ask(path)
+        except OSError:  # refused, or an error of the server's
+            return None
+
     def kernel_is(self, state: str) -> bool:
         """Whether there is a kernel, and all of them are in this state."""
-        kernels = self.ask("api/kernels")
+        kernels = self.ask_if_up("api/kernels")
         return bool(kernels) and all(kernel["execution_state"] == state for kernel in kernels)
 
     def add(self, notebook: Any, name: str) -> str:
@@ -123,7 +132,7 @@ def server(home: Path, folder: Path) -> Iterator[Server]:
         until(lambda: record.exists() or process.poll() is not None, "JupyterLab's start", within_s=START_S)
         assert process.poll() is None, log.read_text()
         found = Server(url=json.loads(record.read_text())["url"], token=token, folder=folder)
-        until(lambda: found.ask("api/status"), "JupyterLab's first answer", within_s=START_S)
+        until(lambda: found.ask_if_up("api/status"), "JupyterLab's first answer", within_s=START_S)
         yield found
     finally:
         process.terminate()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter
-from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Open
 from tests.browser.lab import ROOT, notebook_of, until
 from tests.notebook.hostile import AWAY, PAYLOADS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
 
@@ -109,6 +110,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_in_the_exported_page(executed: Any, page: Page, tmp_path: Path) -> None:
+    from nbconvert import HTMLExporter
+
     html, _ = HTMLExporter().from_notebook_node(executed)  # type: ignore[no-untyped-call]
     path = tmp_path / "executed.html"
     path.write_text(html)

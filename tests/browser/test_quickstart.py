@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 BEGIN = """\
 %load_ext orchestration_nb
 import pandas as pd
-tickets = pd.read_csv("tickets.csv").drop(columns="queue").head(120)
+tickets = pd.read_csv("tickets.csv").head(120)
 orders = pd.read_csv("orders.csv")"""
 
 CELL = """\
