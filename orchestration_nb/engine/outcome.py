@@ -42,7 +42,8 @@ class Outcome:
     def put(self, item: ItemFinished, values: dict[str, Any]) -> None:
         """Takes an item that ended, and the values of its steps."""
         index = item.item
-        self.fill_up(index + 1)
+        if index >= len(self.status):
+            self.fill_up(index + 1)
         self.status[index] = item.status
         self.error[index] = item.error
         self.cost_usd[index] = item.cost_usd

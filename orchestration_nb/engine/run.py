@@ -58,6 +58,8 @@ class FlowRun:
         error: OrchestrationError | None = None
         try:
             self.context.unpaused.set()
+            if self.started.items is not None:
+                self.outcome.fill_up(self.started.items)
             self.context.record(self.started)
             if self._cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - cancelled before it began
@@ -89,6 +91,8 @@ class FlowRun:
         """Goes on after :meth:`pause`; on the engine's loop."""
         if self.context.progress.status == "paused":
             self.context.unpaused.set()
+            if self.started.items is not None:
+                self.outcome.fill_up(self.started.items)
             self.context.progress.status = "running"
 
     async def _finish(self, status: RunStatus, error: OrchestrationError | None) -> None:
