@@ -66,6 +66,16 @@ class Run:
         return f"<Run {self.id} of {self.flow.name}: {self.status}, {done}, {money}>"
 
     @property
+    def sample(self) -> int | None:
+        """How many rows were drawn from the table, or ``None`` where it was run whole."""
+        return self._flow_run.started.sample
+
+    @property
+    def seed(self) -> int:
+        """What the sample and the random choices of strategies were drawn with."""
+        return self._flow_run.started.seed
+
+    @property
     def status(self) -> RunStatus:
         """``running``, ``paused``, ``done``, ``failed`` or ``cancelled``."""
         return self.progress.status
