@@ -58,6 +58,8 @@ class RunAccount:
     progress: Progress
     statuses: tuple[tuple[str, int], ...]
     """How many items ended in each way."""
+    sample: str
+    """How the items were drawn from the table, or an empty string."""
     error: str
     """Why the run as a whole failed, or an empty string."""
     columns: tuple[str, ...]
@@ -84,6 +86,7 @@ def account_of(run: Run) -> RunAccount:
         run_id=str(run.id),
         progress=run.progress,
         statuses=tuple(Counter(str(status) for status in results["_status"]).most_common()),
+        sample="" if run.sample is None else f"a sample, drawn with seed {run.seed}",
         error="" if run.error is None else str(run.error),
         columns=tuple(str(results.columns[place]) for place in shown),
         inputs=sum(results.columns[place] not in steps for place in shown) - 3,

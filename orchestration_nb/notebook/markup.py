@@ -27,11 +27,10 @@ from orchestration_nb.notebook.words import (
 )
 from orchestration_nb.terminal import printable
 
-SHORT, SHORTER = 90, 60
-"""Characters of a value that a table shows before it is opened, and of one in a narrow column."""
+SHORT = {"narrow": 60, "some": 90, "wide": 300, "number": 90}
+"""Characters of a value that a table shows before it is opened, by the kind of its column."""
 _STATUSES = frozenset({"ok", "degraded", "failed", "skipped", "cancelled", "paused", "running", "done"})
 _OUR_NUMBERS = frozenset({"_cost_usd", "_latency_ms"})
-_NARROW = ' class="in"'
 _STEP_NUMBERS = frozenset({"calls", "cost", "p50", "p95", "errors"})
 
 
@@ -52,7 +51,7 @@ def chip(status: str) -> str:
 
 
 def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str] = (), *, narrow: int = 0
+    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str] = (), *, narrow: int | None = None
 ) -> str:
     """A table of texts; long ones open on a click and show in full on hovering.
 
@@ -60,30 +59,38 @@ def table(
         header: Names of the columns; in ``_status`` a status is drawn as one.
         rows: As many texts as there are columns.
         numbers: Columns that stand on the right.
-        narrow: How many columns, from the first, leave the room to the others.
+        narrow: For a table of many columns: how many, from the first, leave the room to the others.
     """
-    sides = [
-        ' class="n"' if name in numbers else _NARROW if place < narrow else "" for place, name in enumerate(header)
-    ]
-    names = "".join(f"<th{side}>{esc(shortened(name, 60))}</th>" for name, side in zip(header, sides, strict=True))
-    lines = "".join(f"<tr>{_cells(header, row, sides)}</tr>" for row in rows)
+    kinds = [_kind(name in numbers, place, narrow) for place, name in enumerate(header)]
+    names = "".join(
+        f'<th class="{kind}">{esc(shortened(name, 60))}</th>' for name, kind in zip(header, kinds, strict=True)
+    )
+    lines = "".join(f"<tr>{_cells(header, row, kinds)}</tr>" for row in rows)
     return f'<div class="scroll"><table class="t"><thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def _cells(header: Sequence[str], row: Sequence[str], sides: Sequence[str]) -> str:
+def _kind(is_number: bool, place: int, narrow: int | None) -> str:
+    if is_number:
+        return "number"
+    if narrow is None:
+        return "wide"
+    return "narrow" if place < narrow else "some"
+
+
+def _cells(header: Sequence[str], row: Sequence[str], kinds: Sequence[str]) -> str:
     return "".join(
-        f"<td>{chip(text)}</td>" if name == "_status" else _cell(text, side)
-        for name, text, side in zip(header, row, sides, strict=True)
+        f"<td>{chip(text)}</td>" if name == "_status" else _cell(text, kind)
+        for name, text, kind in zip(header, row, kinds, strict=True)
     )
 
 
-def _cell(text: str, side: str) -> str:
-    short = shortened(text, SHORTER if side == _NARROW else SHORT)
-    if short == text:
-        return f"<td{side}>{esc(text)}</td>"
+def _cell(text: str, kind: str) -> str:
+    short = shortened(text, SHORT[kind])
+    if short == text.strip():
+        return f'<td class="{kind}">{esc(text)}</td>'
     full = text if len(text) <= FULL_TEXT else f"{text[:FULL_TEXT]} … ({count(len(text), 'character')} in all)"
     opened = f"<details><summary>{esc(short)}</summary><div>{esc(full)}</div></details>"
-    return f'<td{side} title="{esc(full[:600])}">{opened}</td>'
+    return f'<td class="{kind}" title="{esc(full[:600])}">{opened}</td>'
 
 
 def _bar(progress: Progress) -> str:

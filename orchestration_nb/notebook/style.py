@@ -22,12 +22,12 @@ font-family:var(--jp-ui-font-family,system-ui,sans-serif);max-width:100%}
 .onb .scroll{overflow-x:auto;margin:6px 0}
 .onb table.t{border-collapse:collapse;border:none;margin:0;font-size:.95em;table-layout:auto;width:auto}
 .onb table.t th,.onb table.t td{text-align:left;vertical-align:top;padding:4px 8px;border:none;
-border-bottom:1px solid var(--line);max-width:250px;background:none;white-space:normal;overflow-wrap:break-word}
+border-bottom:1px solid var(--line);background:none;white-space:normal;overflow-wrap:break-word}
 .onb table.t th{color:var(--t2);font-weight:600}
 .onb table.t tbody tr:hover td{background:var(--soft)}
-.onb table.t td.n,.onb table.t th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-.onb table.t .in{max-width:170px}
-.onb table.t details{min-width:170px}.onb table.t .in details{min-width:130px}
+.onb table.t .number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+.onb table.t .narrow{max-width:170px}.onb table.t .some{max-width:250px}.onb table.t .wide{max-width:620px}
+.onb table.t .some details{min-width:170px}.onb table.t .narrow details{min-width:130px}
 .onb table.t details summary{cursor:pointer}
 .onb table.t details[open] div{white-space:pre-wrap;max-height:260px;overflow:auto;margin-top:4px}
 .onb .part{margin:8px 0 2px}

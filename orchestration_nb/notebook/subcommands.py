@@ -58,7 +58,7 @@ def _show(header: tuple[str, ...], rows: Sequence[Sequence[str]]) -> None:
 def _help(_session: Session, _rest: str) -> None:
     rows = [(f"%orchestrate {sub.usage}", sub.about) for sub in SUBCOMMANDS.values()]
     rows += [("%%orchestrate NAME", "the cell below is a flow; run it")]
-    rows += [(f"    {flag.name} {flag.value}".rstrip(), flag.about) for flag in FLAGS]
+    rows += [(f"{flag.name} {flag.value}".rstrip(), flag.about) for flag in FLAGS]
     _show(("write", "to"), rows)
 
 

@@ -52,6 +52,8 @@ def outcome(account: RunAccount) -> list[str]:
     """How a run ended, piece by piece: items by status, calls, time."""
     progress = account.progress
     pieces = [count(account.row_count, "item")]
+    if account.sample:
+        pieces.append(account.sample)
     pieces += [f"{number:,} {status}" for status, number in account.statuses]
     pieces.append(count(progress.calls, "call"))
     if progress.cache_hits:

@@ -87,6 +87,8 @@ class Run:
         self.flow = flow
         self.frame = pd.DataFrame(index=[0]) if frame is None else frame
         self.progress = progress(items=len(self.frame), done=0, failed=0)
+        self.sample: int | None = script.get("sample")
+        self.seed = 0
         self.error: OrchestrationError | None = script.get("fails")
         self._reply = script.get("reply", "fine")
         self._errors: Sequence[str | None] = script.get("errors", ())

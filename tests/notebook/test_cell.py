@@ -53,6 +53,11 @@ def test_every_flag_reaches_the_flow(shell: Shell, tickets: pd.DataFrame, monkey
     assert len(shell.names["triage"].last.results) == 3
 
 
+def test_a_sample_says_its_seed(shell: Shell, tickets: pd.DataFrame) -> None:
+    _, out = shell.run(cell("--sample 3"))
+    assert "3 items · a sample, drawn with seed 0 · 3 ok" in out.stdout
+
+
 def test_braces_and_percent_signs_reach_the_model_unchanged(shell: Shell, provider: FakeProvider) -> None:
     shell.run('%%orchestrate triage\na = llm("""{"a": 1} {{x}} $HOME %d ?""")')
     assert [request.prompt for request in provider.requests] == ['{"a": 1} {{x}} $HOME %d ?']

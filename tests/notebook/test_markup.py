@@ -91,7 +91,7 @@ def test_a_long_text_is_cut_and_can_be_opened() -> None:
     page = markup.table(("reply",), [(words,)])
     read = Reader(page)
     assert "<details>" in page
-    assert any(text.endswith("…") and len(text) <= markup.SHORT for text in read.texts)
+    assert any(text.endswith("…") and len(text) <= markup.SHORT["wide"] for text in read.texts)
     assert words in read.texts
     assert read.titles[0].startswith("word word")
 
