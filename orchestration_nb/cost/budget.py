@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from orchestration_nb.errors import OverBudgetError
 
 
+def dollars(usd: float) -> str:
+    """A sum of money in a sentence: cents for large sums, two digits that count for small ones."""
+    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.2g}" if usd >= 0.0001 else f"${usd:.6f}"
+
+
 @dataclass(slots=True)
 class Hold:
     """Money set aside for one attempt; ended exactly once, by ``settle`` or ``release``."""
@@ -84,8 +89,8 @@ class Budget:
     def _refuse_hopeless(self, usd: float) -> None:
         if self.spent_usd + usd > self.limit_usd * (1 + 1e-12):
             raise OverBudgetError(
-                f"The budget of ${self.limit_usd:,.2f} does not cover the next call: ${self.spent_usd:,.4f} is spent "
-                f"and the call could cost up to ${usd:,.4f}.",
+                f"The budget of {dollars(self.limit_usd)} does not cover the next call: {dollars(self.spent_usd)} is "
+                f"spent and the call could cost up to {dollars(usd)}.",
                 hint="Raise it with --budget USD (or budget= in Python), or lower max_tokens. "
                 "What is finished is kept and is not paid again.",
             )

@@ -259,7 +259,8 @@ class CallBook:
         self._requests.count(
             cost_usd=cost_usd, billed_usd=billed_usd, simulated=model.simulated, latency_ms=self._latency_ms
         )
-        run.progress.calls += 1
+        if self._attempts or reply is not None:
+            run.progress.calls += 1  # one that was refused before it was sent is none
         run.progress.cost_usd += cost_usd
         run.progress.simulated = run.progress.simulated or model.simulated
         run.record(

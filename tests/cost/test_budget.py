@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from orchestration_nb.cost.budget import Budget
+from orchestration_nb.cost.budget import Budget, dollars
 from orchestration_nb.errors import OverBudgetError
 from orchestration_nb.testing import settle
 
@@ -15,9 +15,24 @@ from orchestration_nb.testing import settle
 async def test_what_cannot_fit_is_refused_with_the_way_out() -> None:
     budget = Budget(1.0)
     (await budget.reserve(0.9)).settle(0.9)
-    with pytest.raises(OverBudgetError, match=r"\$0\.9000 is spent and the call could cost up to \$0\.2000") as caught:
+    with pytest.raises(OverBudgetError, match=r"\$0\.9 is spent and the call could cost up to \$0\.2\.") as caught:
         await budget.reserve(0.2)
     assert "--budget" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"),
+    [
+        (1234.5, "$1,234.50"),
+        (2.0, "$2.00"),
+        (0.0, "$0.00"),
+        (0.25, "$0.25"),
+        (0.00456, "$0.0046"),
+        (0.0000071, "$0.000007"),
+    ],
+)
+def test_a_sum_in_a_sentence_is_never_rounded_to_nothing(usd: float, said: str) -> None:
+    assert dollars(usd) == said
 
 
 async def test_a_call_that_only_open_holds_stand_against_waits_for_them() -> None:
