@@ -29,6 +29,10 @@ from orchestration_nb.ledger.journal import JournalFile
 from tests.bench.server import ANSWER
 
 ONE_STEP = 'answer = llm(f"Question {number}: how did revenue develop, and why?", max_tokens=64)'
+FAN = 100
+FAN_OUT = f"""answers = [
+    llm(f"Question {{number}}, {{part}}: how did revenue develop, and why?", max_tokens=64) for part in range({FAN})
+]"""
 THREE_STEPS = """
 first = llm(f"Question {number}: how did revenue develop, and why?", max_tokens=64)
 second = llm(f"Question {number}: is this true: {first}", max_tokens=64)
@@ -78,13 +82,21 @@ def calls(base_url: str, count: int, in_flight: int) -> dict[str, float]:
 
 
 def cache_hits(base_url: str, count: int, in_flight: int) -> dict[str, float]:
-    """CPU of a run whose every call is in the cache, per item: all that a run does for it is in it."""
+    """CPU of runs whose every call is in the cache: per call of a fan-out, and per item of one step.
+
+    A hit is what one ``llm(...)`` costs: strategy, key, look-up, and its two lines of the journal. An item is dearer by
+    what a run does around it: its row, its steps, its line of the journal.
+    """
     with fresh_workspace(base_url) as workspace:
-        run(workspace, ONE_STEP, range(count), in_flight)
-        cpu = time.process_time()
-        done = run(workspace, ONE_STEP, range(count), in_flight)
-        assert done.billed_usd == 0
-        return {"hit_us": (time.process_time() - cpu) / count * 1e6}
+        figures = {}
+        for name, text, items in (("hit_us", FAN_OUT, count // FAN), ("item_us", ONE_STEP, count)):
+            run(workspace, text, range(items), in_flight)
+            cpu = time.process_time()
+            done = run(workspace, text, range(items), in_flight)
+            figures[name] = (time.process_time() - cpu) / count * 1e6
+            assert done.billed_usd == 0
+            assert done.progress.cache_hits == count
+        return figures
 
 
 def peak_bytes() -> int:
