@@ -111,6 +111,14 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
+def _url(record: Path) -> str:
+    """The address that a server has put on record, or nothing while it is still writing."""
+    try:
+        return str(json.loads(record.read_text())["url"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return ""
+
+
 @contextmanager
 def server(home: Path, folder: Path) -> Iterator[Server]:
     """A running JupyterLab; it ends with the context, and its kernels with it."""
@@ -129,9 +137,9 @@ def server(home: Path, folder: Path) -> Iterator[Server]:
         process = subprocess.Popen(command, env=_environment(home), cwd=folder, stdout=out, stderr=out)
     try:
         record = home / "runtime" / f"jpserver-{process.pid}.json"
-        until(lambda: record.exists() or process.poll() is not None, "JupyterLab's start", within_s=START_S)
+        until(lambda: _url(record) or process.poll() is not None, "JupyterLab's start", within_s=START_S)
         assert process.poll() is None, log.read_text()
-        found = Server(url=json.loads(record.read_text())["url"], token=token, folder=folder)
+        found = Server(url=_url(record), token=token, folder=folder)
         until(lambda: found.ask_if_up("api/status"), "JupyterLab's first answer", within_s=START_S)
         yield found
     finally:
