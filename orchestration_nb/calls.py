@@ -146,6 +146,8 @@ class RawReply:
     """Milliseconds to the first token, where the reply was streamed."""
     latency_ms: float | None = None
     """Set only by a provider that replays: the recorded or modelled latency to show instead of the measured one."""
+    cost_usd: float | None = None
+    """Set only by a provider that replays: the recorded cost, which counts instead of tokens at the list price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

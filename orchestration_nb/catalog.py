@@ -83,6 +83,10 @@ def _no_price(provider: str, wire_name: str) -> Price | None:  # noqa: ARG001 - 
     return None
 
 
+def _nowhere(full: str) -> Model | None:  # noqa: ARG001 - the form of a search
+    return None
+
+
 @dataclass(slots=True, kw_only=True)
 class Catalog:
     """All models that can be named, and what the aliases stand for."""
@@ -94,6 +98,8 @@ class Catalog:
     """Providers whose models need not be listed to be asked (``openai/any-new-model``)."""
     price_of: Callable[[str, str], Price | None] = _no_price
     """The price list: (provider, wire name) to a price, or ``None``. Asked once per model, when it is first named."""
+    search: Callable[[str], Model | None] = _nowhere
+    """Full name to a model that is found only when it is named, or ``None``."""
 
     def add(self, models: Iterable[Model]) -> None:
         """Adds models; one of the same name is replaced."""
@@ -112,7 +118,7 @@ class Catalog:
         full = self.aliases.get(name, name)
         model = self.models.get(full)
         if model is None:
-            model = self._open_model(full)
+            model = self._open_model(full) or self.search(full)
         if model is None:
             raise UnknownModelError(f"There is no model {name!r}.", hint=self._nearest(name))
         if model.price is None:

@@ -104,7 +104,8 @@ class ReplaySettings(_Section):
     """``[replay]``: recorded replies to answer from."""
 
     folder: str | None = None
-    """Folder with ``questions.parquet``, ``responses.parquet`` and perhaps ``models.json``."""
+    """Folder with ``questions.parquet``, ``responses.parquet`` and perhaps ``models.json``; ``None``: the workspace's
+    own ledger."""
 
 
 class LedgerSettings(_Section):

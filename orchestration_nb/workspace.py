@@ -21,6 +21,8 @@ from orchestration_nb.errors import NotAuthorisedError, UsageError, WorkspaceErr
 from orchestration_nb.ledger import JournalFile, Ledger
 from orchestration_nb.providers import Availability, Provider, build
 from orchestration_nb.providers.local import LocalProvider, discover
+from orchestration_nb.providers.replay import ReplayProvider
+from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
 from orchestration_nb.state import State
@@ -75,8 +77,12 @@ class Workspace:
             os.environ if environ is None else environ,
             trusted=is_trusted(self.folder),
             folder=self.folder,
+            recorded=RecordedCalls(self.ledger, self._listed),
         )
         self.catalog = _catalog(self.settings, self.providers)
+        self.catalog.search = self._search
+        if self.settings.replay.folder:
+            self._look_at_recordings()
         self.services = self._services()
         self.engine.on_close(self._close)
         if self.settings.ledger.keep_days is not None:
@@ -96,6 +102,7 @@ class Workspace:
 
     def models(self) -> list[ModelStatus]:
         """Every model that is known here, usable ones first, with its price and the reason where it cannot be used."""
+        self._look_at_recordings()
         aliases: dict[str, list[str]] = {}
         for alias, full in self.catalog.aliases.items():
             aliases.setdefault(full, []).append(alias)
@@ -134,17 +141,41 @@ class Workspace:
             UnknownModelError: If there is no such model.
             NotAuthorisedError: If its provider cannot be used now.
         """
+        self._refuse_unrecorded(self.catalog.aliases.get(name, name))
         model = self.catalog.resolve(name)
         provider = self.providers.get(model.provider)
         if isinstance(provider, LocalProvider) and not provider.availability().usable:
             self.discover()  # looked for only when one is named, so that nothing slows the start
-        available = provider.availability() if provider else NOT_THERE
-        if not available.usable:
-            raise NotAuthorisedError(
-                f"{model.name} cannot be used: {available.why}.",
-                hint="`%orchestrate models` lists what can be used now.",
-            )
+        _refuse_unusable(model.name, provider.availability() if provider else NOT_THERE)
         return model
+
+    def _listed(self, name: str) -> Model | None:
+        return self.catalog.models.get(name)
+
+    def _look_at_recordings(self) -> None:
+        """Reads which models ``replay/...`` can answer for."""
+        provider = self.providers.get("replay")
+        if not isinstance(provider, ReplayProvider):
+            return
+        provider.look()
+        self.catalog.add(provider.models())
+        for name, override in self.settings.models.items():
+            if name.startswith(_REPLAY):
+                self.catalog.add([_overridden(self.catalog, name, override)])
+
+    def _refuse_unrecorded(self, full: str) -> None:
+        """Says that there are no recordings rather than that there is no such model."""
+        if full.startswith(_REPLAY):
+            if full not in self.catalog.models or not self.providers["replay"].availability().usable:
+                self._look_at_recordings()
+            _refuse_unusable(full, self.providers["replay"].availability())
+
+    def _search(self, full: str) -> Model | None:
+        """A recorded model that a strategy names before anybody has looked; the first such question pays the look."""
+        provider = self.providers.get("replay")
+        if full.startswith(_REPLAY) and isinstance(provider, ReplayProvider) and not provider.looked:
+            self._look_at_recordings()
+        return self.catalog.models.get(full)
 
     def _services(self) -> Services:
         settings = self.settings
@@ -174,14 +205,22 @@ class Workspace:
 
 
 _open: dict[Path, Workspace] = {}
+_REPLAY = "replay/"
+_CLOSED = frozenset({"sim", "replay"})
+"""Providers whose models are simulated, and all listed."""
+
+
+def _refuse_unusable(name: str, available: Availability) -> None:
+    if not available.usable:
+        raise NotAuthorisedError(
+            f"{name} cannot be used: {available.why}.", hint="`%orchestrate models` lists what can be used now."
+        )
 
 
 def _catalog(settings: Settings, providers: Mapping[str, Provider]) -> Catalog:
     catalog = Catalog(
         aliases={**ALIASES, **settings.aliases},
-        open_providers=frozenset(
-            name for name, provider in providers.items() if not any(model.simulated for model in provider.models())
-        ),
+        open_providers=frozenset(providers) - _CLOSED,
         price_of=prices.lookup,
     )
     for provider in providers.values():
@@ -193,7 +232,7 @@ def _catalog(settings: Settings, providers: Mapping[str, Provider]) -> Catalog:
 
 def _overridden(catalog: Catalog, name: str, override: ModelSettings) -> Model:
     provider, _, wire_name = name.partition("/")
-    known = catalog.models.get(name) or Model(provider=provider, wire_name=wire_name)
+    known = catalog.models.get(name) or Model(provider=provider, wire_name=wire_name, simulated=provider in _CLOSED)
     price = known.price
     if override.input_usd_per_mtok is not None and override.output_usd_per_mtok is not None:
         price = Price(

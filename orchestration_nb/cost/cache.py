@@ -79,6 +79,8 @@ class CachedReply:
     latency_ms: float
     """Latency of the call that was paid."""
     tool_calls: tuple[ToolCall, ...] = ()
+    cost_usd: float | None = None
+    """The cost where it was recorded and not reckoned from tokens and price."""
 
     @classmethod
     def of(cls, raw: RawReply, latency_ms: float) -> CachedReply:
@@ -90,6 +92,7 @@ class CachedReply:
             model_version=raw.model_version,
             latency_ms=latency_ms,
             tool_calls=raw.tool_calls,
+            cost_usd=raw.cost_usd,
         )
 
     def dump(self) -> bytes:

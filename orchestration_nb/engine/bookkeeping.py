@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Any
 
 from orchestration_nb.calls import Attempt, CacheHit, RawReply, Reply, Request, Status, Usage
-from orchestration_nb.catalog import FREE, Model
+from orchestration_nb.catalog import FREE, Model, Price
 from orchestration_nb.cost.budget import Hold
 from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.engine.services import RunContext
@@ -129,6 +130,7 @@ class CallBook:
         self._started_at = self._clock.now()
         self._attempts: list[Attempt] = []
         self._usage = NOTHING
+        self._cost_usd = 0.0
         self._billed_usd = 0.0
         self._bill_unknown = False
         self._latency_ms = 0.0
@@ -152,12 +154,12 @@ class CallBook:
     def attempt_answered(self, raw: RawReply) -> None:
         """The attempt brought a usable reply."""
         self._end_attempt("ok", None, raw)
-        self._pay_for(raw.usage)
+        self._pay_for(raw)
 
     def attempt_unfit(self, error: SchemaNotMetError, raw: RawReply) -> None:
         """The attempt brought a reply that does not fit the schema: paid all the same."""
         self._end_attempt("failed", error, raw)
-        self._pay_for(raw.usage)
+        self._pay_for(raw)
 
     def attempt_failed(self, error: BaseException) -> None:
         """The attempt brought nothing; what may have been billed is settled at the most it can cost."""
@@ -174,7 +176,7 @@ class CallBook:
     def answered(self, raw: RawReply, value: Any) -> Reply:
         """The call is answered: recorded first, then kept in the cache, then handed on."""
         self.kept = CachedReply.of(raw, self._latency_ms)
-        reply = self._reply(self.kept, value, cache="none", billed_usd=self._billed_usd, usage=self._usage, raw=raw)
+        reply = self._reply(self.kept, value, cache="none", raw=raw)
         self._record("ok", None, reply, raw)
         self._run.services.cache.put(self.key, self.kept)
         return reply
@@ -182,7 +184,8 @@ class CallBook:
     def answered_from_cache(self, held: CachedReply, value: Any) -> Reply:
         """The cache had the reply: nothing is spent."""
         self._run.progress.cache_hits += 1
-        reply = self._reply(held, value, cache="exact", billed_usd=0.0, usage=held.usage, raw=None)
+        self._usage, self._cost_usd = held.usage, self._cost_of(held)
+        reply = self._reply(held, value, cache="exact", raw=None)
         self._record("ok", None, reply, None)
         return reply
 
@@ -213,12 +216,16 @@ class CallBook:
             )
         )
 
-    def _pay_for(self, usage: Usage) -> None:
+    def _pay_for(self, raw: RawReply) -> None:
         assert self._hold is not None
-        self._usage = usage if self._usage is NOTHING else _sum(self._usage, usage)
-        cost_usd = (self.model.price or FREE).cost_usd(usage)
+        self._usage = raw.usage if self._usage is NOTHING else _sum(self._usage, raw.usage)
+        cost_usd = self._cost_of(raw)
+        self._cost_usd += cost_usd
         self._spend(cost_usd)
         self._hold.settle(cost_usd)
+
+    def _cost_of(self, paid: RawReply | CachedReply) -> float:
+        return (self.model.price or FREE).cost_usd(paid.usage) if paid.cost_usd is None else paid.cost_usd
 
     def _spend(self, usd: float) -> None:
         self._billed_usd += usd
@@ -226,24 +233,15 @@ class CallBook:
         if not self.model.simulated:
             self._run.progress.spent_usd += usd
 
-    def _reply(
-        self,
-        held: CachedReply,
-        value: Any,
-        *,
-        cache: CacheHit,
-        billed_usd: float,
-        usage: Usage,
-        raw: RawReply | None,
-    ) -> Reply:
+    def _reply(self, held: CachedReply, value: Any, *, cache: CacheHit, raw: RawReply | None) -> Reply:
         return Reply(
             call_id=self._id,
             model=self.model.name,
             text=held.text,
             value=value,
-            usage=usage,
-            cost_usd=(self.model.price or FREE).cost_usd(usage),
-            billed_usd=billed_usd,
+            usage=self._usage,
+            cost_usd=self._cost_usd,
+            billed_usd=self._billed_usd,
             latency_ms=self._latency_ms,
             ttft_ms=raw.ttft_ms if raw else None,
             cache=cache,
@@ -252,10 +250,15 @@ class CallBook:
             tool_calls=held.tool_calls,
         )
 
+    def _price(self) -> Price | None:
+        """The price that the cost was reckoned with: none where it was recorded and that price does not make it."""
+        price = self.model.price
+        reckoned = price is not None and math.isclose(price.cost_usd(self._usage), self._cost_usd, abs_tol=1e-12)
+        return price if reckoned else None
+
     def _record(self, status: Status, error: BaseException | None, reply: Reply | None, raw: RawReply | None) -> None:
-        model, price, usage, run = self.model, self.model.price, reply.usage if reply else self._usage, self._run
-        cost_usd = (price or FREE).cost_usd(usage)
-        billed_usd = reply.billed_usd if reply else self._billed_usd
+        model, price, usage, run = self.model, self._price(), self._usage, self._run
+        cost_usd, billed_usd = self._cost_usd, self._billed_usd
         self._requests.count(
             cost_usd=cost_usd, billed_usd=billed_usd, simulated=model.simulated, latency_ms=self._latency_ms
         )

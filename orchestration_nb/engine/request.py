@@ -117,6 +117,8 @@ class Asking:
 async def _ask(request: Request, run: RunContext, requests: RequestBook, name: str, sample: int) -> Reply:
     model = run.services.catalog.resolve(name)
     max_tokens = most_output_tokens(request, model)
+    if sample != request.sample:
+        request = replace(request, sample=sample)
     key = cache_key(request, model, sample=sample, max_tokens=max_tokens)
     book = CallBook(requests, model, key, sample)
     try:

@@ -7,6 +7,7 @@ journals into it first.
 from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.ledger.ledger import Ledger
 from orchestration_nb.ledger.merge import MergeReport
+from orchestration_nb.ledger.recorded import RecordedCall, RecordedPrice
 from orchestration_nb.ledger.runs import RunDetails
 
-__all__ = ["JournalFile", "Ledger", "MergeReport", "RunDetails"]
+__all__ = ["JournalFile", "Ledger", "MergeReport", "RecordedCall", "RecordedPrice", "RunDetails"]

@@ -15,10 +15,12 @@ from orchestration_nb.ledger import database
 from orchestration_nb.ledger.export import export
 from orchestration_nb.ledger.merge import MergeReport, merge_into
 from orchestration_nb.ledger.query import Parameters, answer, columns_by_table
+from orchestration_nb.ledger.recorded import RecordedCall, RecordedPrice, recorded_calls, recorded_models
 from orchestration_nb.ledger.retention import prune
 from orchestration_nb.ledger.runs import RunDetails, details, newest
 from orchestration_nb.ledger.segments import Segment, open_segments
 from orchestration_nb.state import locked, private_folder
+from orchestration_nb.state.folder import FOLDER_NAME
 
 if TYPE_CHECKING:
     import duckdb
@@ -106,6 +108,27 @@ class Ledger:
             WorkspaceError: If the ledger cannot be read.
         """
         return self._read(lambda connection: details(connection, name))
+
+    def is_begun(self) -> bool:
+        """Whether there is anything to read; makes no folder and opens no file."""
+        folder = self._workspace / FOLDER_NAME
+        return (folder / database.FILE_NAME).exists() or (folder / "journal").exists()
+
+    def recorded_models(self) -> dict[str, RecordedPrice]:
+        """The models of which replies are recorded, each with the price that its newest call was reckoned with.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(recorded_models)
+
+    def recorded_calls(self, model: str) -> list[RecordedCall]:
+        """The calls of one model whose replies are recorded, in the order in which they were begun.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: recorded_calls(connection, model))
 
     def export(self, folder: Path) -> list[Path]:
         """Writes ``runs, items, steps, requests, calls, texts`` as Parquet files, replacing files of these names.

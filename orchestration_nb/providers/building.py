@@ -19,7 +19,8 @@ from orchestration_nb.providers.known import known_models
 from orchestration_nb.providers.local import LOCAL_SERVERS, LocalProvider
 from orchestration_nb.providers.openai_chat import OpenAIChat
 from orchestration_nb.providers.provider import Availability, Provider
-from orchestration_nb.providers.replay import ReplayProvider
+from orchestration_nb.providers.recorded_files import RecordedFiles
+from orchestration_nb.providers.replay import Recordings, ReplayProvider
 from orchestration_nb.providers.simulated import SimProvider
 from orchestration_nb.providers.tls import proxy_for
 from orchestration_nb.providers.wire import BaseUrl, Headers, Wire
@@ -49,7 +50,12 @@ _LOCAL_KINDS = {server.name: "openai" for server in LOCAL_SERVERS}
 
 
 def build(
-    settings: Settings, environ: Mapping[str, str], *, trusted: bool, folder: Path | None = None
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    trusted: bool,
+    folder: Path | None = None,
+    recorded: Recordings | None = None,
 ) -> dict[str, Provider]:
     """All providers by name: the built-in ones, those of ``orchestrate.toml``, local servers, ``replay`` and ``sim``.
 
@@ -61,6 +67,7 @@ def build(
         environ: Where keys and proxies are looked up, keys at each call.
         trusted: Whether the user trusts the file as it stands.
         folder: The workspace, from which a relative folder of recorded replies is found.
+        recorded: Where ``replay`` answers from unless the settings name a folder of files.
 
     Raises:
         ConfigError: If the file gives a name that is taken to a provider.
@@ -77,7 +84,9 @@ def build(
         except ConfigError as error:
             providers[name] = RefusedProvider(name, error)
     if settings.replay.folder:
-        providers["replay"] = ReplayProvider((folder or Path()) / Path(settings.replay.folder).expanduser())
+        recorded = RecordedFiles((folder or Path()) / Path(settings.replay.folder).expanduser())
+    if recorded is not None:
+        providers["replay"] = ReplayProvider(recorded)
     providers["sim"] = SimProvider(settings.sim)
     return providers
 

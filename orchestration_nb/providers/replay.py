@@ -1,105 +1,123 @@
 """``replay/...``: recorded replies in place of models, at no cost.
 
-Reads two Parquet files of a folder: ``questions.parquet`` (``qid``, ``prompt``) and ``responses.parquet`` (``qid``,
-``model``, ``response``, ``in_tokens``, ``out_tokens``, perhaps ``latency_ms``), and perhaps ``models.json`` (list price
-by model). A reply is found by the exact words of the last user message.
+Where the replies come from is a matter of :class:`Recordings`: Parquet files, or the workspace's own ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import orjson
-
-from orchestration_nb.calls import RawReply, Request, Timeouts, Usage
+from orchestration_nb.calls import RawReply, Request, Timeouts
 from orchestration_nb.catalog import Model, Price
 from orchestration_nb.errors import NoRecordedReplyError
+from orchestration_nb.ids import RunId
 from orchestration_nb.providers.provider import Availability
-from orchestration_nb.providers.reading import count, table
 
-_FIRST_TOKEN_MS = 300.0
-_TOKEN_MS = 12.0
-_QUESTIONS, _RESPONSES, _PRICES = "questions.parquet", "responses.parquet", "models.json"
+Lookup = Callable[[Request], RawReply | None]
+"""The recorded reply to a request, or ``None``; quick."""
+
+
+class Recordings(Protocol):
+    """Where recorded replies come from."""
+
+    def availability(self) -> Availability:
+        """Whether there is anything to read, and what is missing; nothing is opened."""
+
+    def models(self) -> Mapping[str, Price | None]:
+        """The models that were recorded, by the name that follows ``replay/``; read anew each time.
+
+        Raises:
+            NoRecordedReplyError: If the recordings cannot be read.
+        """
+
+    def replies(self, name: str) -> Lookup:
+        """Reads all that was recorded of one model. Slow: not for the engine's loop.
+
+        Raises:
+            NoRecordedReplyError: If the recordings cannot be read.
+        """
 
 
 @dataclass(frozen=True, slots=True)
-class _Recorded:
-    text: str
-    in_tokens: int
-    out_tokens: int
-    latency_ms: float
+class _Read:
+    """The replies of one model, and the run that they were read for."""
+
+    find: Lookup
+    run_id: RunId
 
 
 class ReplayProvider:
     """Answers from recorded replies.
 
-    Where one prompt was recorded several times for a model, the replies are taken in the order of their ``qid`` and
-    ``request.sample`` says which; after the last comes the first again.
-
-    A latency that was not recorded is modelled: 300 ms, and 12 ms for each token of the reply. It is only reported;
-    nothing waits.
+    They are read when the first is wanted, and anew, once a run, where one is missing: it may have been recorded since.
 
     Args:
-        folder: Where the files are.
+        recordings: Where they are.
     """
 
     name = "replay"
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._models: dict[str, Model] | None = None
-        self._replies: dict[str, Mapping[str, Sequence[_Recorded]]] = {}
+    def __init__(self, recordings: Recordings) -> None:
+        self._recordings = recordings
+        self._models: tuple[Model, ...] | None = None
+        self._trouble = ""
+        self._read: dict[str, _Read] = {}
         self._reading: asyncio.Lock | None = None
 
+    @property
+    def looked(self) -> bool:
+        """Whether the list of models was read in this process."""
+        return self._models is not None
+
     async def send(self, model: Model, request: Request, *, timeouts: Timeouts) -> RawReply:  # noqa: ARG002
-        """The recorded reply to the request's prompt.
+        """The recorded reply to the request.
 
         Raises:
             NoRecordedReplyError: If there is none.
         """
-        replies = self._replies.get(model.wire_name)
-        if replies is None:
-            replies = await self._read(model)
-        recorded = replies.get(request.prompt)
-        if not recorded:
+        read = self._read.get(model.wire_name)
+        reply = read.find(request) if read else None
+        if reply is None:
+            reply = (await self._read_for(model.wire_name, request.origin.run_id))(request)
+        if reply is None:
             raise NoRecordedReplyError(
                 f"{model.name} has no recorded reply to the prompt {request.prompt[:80]!r}.",
-                hint=f"Prompts must be those of {_QUESTIONS}, to the letter.",
+                hint="The question must be the recorded one to the letter. Where it was recorded in the ledger, its "
+                "system prompt, images, schema, temperature and max_tokens are part of it.",
             )
-        reply = recorded[request.sample % len(recorded)]
-        return RawReply(
-            text=reply.text,
-            usage=Usage(input_tokens=reply.in_tokens, output_tokens=reply.out_tokens),
-            model_version=model.wire_name,
-            latency_ms=reply.latency_ms,
-        )
+        return reply
 
-    async def _read(self, model: Model) -> Mapping[str, Sequence[_Recorded]]:
+    async def _read_for(self, name: str, run_id: RunId) -> Lookup:
         if self._reading is None:
             self._reading = asyncio.Lock()
         async with self._reading:
-            name = model.wire_name
-            if name not in self._replies:
-                self._replies[name] = await asyncio.to_thread(_read_replies, self._folder, name)
-            return self._replies[name]
+            read = self._read.get(name)
+            if read is None or read.run_id != run_id:
+                read = _Read(await asyncio.to_thread(self._recordings.replies, name), run_id)
+                self._read[name] = read
+            return read.find
+
+    def look(self) -> None:
+        """Reads which models were recorded; where that fails, the availability says why."""
+        self._trouble = ""
+        try:
+            recorded = self._recordings.models() if self._recordings.availability().usable else {}
+        except NoRecordedReplyError as error:
+            recorded, self._trouble = {}, str(error).rstrip(".")
+        self._models = tuple(_model(name, price) for name, price in recorded.items())
 
     def availability(self) -> Availability:
-        """Usable where the files are."""
-        missing = [name for name in (_QUESTIONS, _RESPONSES) if not (self._folder / name).is_file()]
-        why = f"{' and '.join(missing)} not found in {self._folder}" if missing else ""
-        return Availability(usable=not missing, why=why, where=str(self._folder))
+        """Usable where something was recorded."""
+        here = self._recordings.availability()
+        why = here.why or self._trouble
+        return Availability(usable=not why, why=why, where=here.where)
 
     def models(self) -> Sequence[Model]:
-        """The models that were recorded, with their prices."""
-        if self._models is None:
-            prices = _read_prices(self._folder / _PRICES)
-            names = list(prices) or _read_names(self._folder)
-            self._models = {name: _model(name, prices.get(name)) for name in names}
-        return tuple(self._models.values())
+        """The models that were recorded, with their prices, as they were at the last look."""
+        return self._models or ()
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -107,67 +125,3 @@ class ReplayProvider:
 
 def _model(name: str, price: Price | None) -> Model:
     return Model(provider="replay", wire_name=name, price=price, abilities=frozenset(), simulated=True)
-
-
-def _read_prices(path: Path) -> dict[str, Price]:
-    try:
-        listed = table(orjson.loads(path.read_bytes()))
-        return {
-            name: Price(
-                input_usd_per_mtok=float(price["input_usd_per_mtok"]),
-                output_usd_per_mtok=float(price["output_usd_per_mtok"]),
-                source=path.name,
-            )
-            for name, price in listed.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _read_names(folder: Path) -> list[str]:
-    sql = "SELECT DISTINCT model FROM read_parquet($responses) WHERE model IS NOT NULL ORDER BY model"
-    try:
-        return [name for (name,) in _ask(folder, sql)]
-    except NoRecordedReplyError:
-        return []
-
-
-def _read_replies(folder: Path, model: str) -> dict[str, list[_Recorded]]:
-    timed = "latency_ms" in {row[0] for row in _ask(folder, "DESCRIBE SELECT * FROM read_parquet($responses)")}
-    rows = _ask(
-        folder,
-        f"""
-        SELECT q.prompt, r.response, r.in_tokens, r.out_tokens, {"r.latency_ms" if timed else "NULL"}
-        FROM read_parquet($responses) r JOIN read_parquet($questions) q USING (qid)
-        WHERE r.model = $model AND q.prompt IS NOT NULL AND r.response IS NOT NULL
-        ORDER BY r.qid
-        """,  # noqa: S608 - one of two constants
-        model=model,
-    )
-    replies: dict[str, list[_Recorded]] = {}
-    for prompt, text, read, written, recorded_ms in rows:
-        modelled_ms = _FIRST_TOKEN_MS + _TOKEN_MS * count(written)
-        latency_ms = modelled_ms if recorded_ms is None else float(recorded_ms)
-        replies.setdefault(prompt, []).append(_Recorded(text, count(read), count(written), latency_ms))
-    return replies
-
-
-def _ask(folder: Path, sql: str, **values: str) -> list[tuple[Any, ...]]:
-    """Rows of the two files.
-
-    Raises:
-        NoRecordedReplyError: If they cannot be read, or lack a column.
-    """
-    import duckdb  # noqa: PLC0415 - heavy
-
-    paths = {"questions": str(folder / _QUESTIONS), "responses": str(folder / _RESPONSES)}
-    bound = {name: value for name, value in {**paths, **values}.items() if f"${name}" in sql}
-    try:
-        with duckdb.connect() as connection:
-            return connection.execute(sql, bound).fetchall()
-    except duckdb.Error as error:
-        first_line = str(error).partition("\n")[0]
-        raise NoRecordedReplyError(
-            f"The recorded replies in {folder} cannot be read: {first_line}",
-            hint="[replay] folder in orchestrate.toml names the folder with questions.parquet and responses.parquet.",
-        ) from None

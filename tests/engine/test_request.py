@@ -314,6 +314,50 @@ async def test_what_a_strategy_leaves_behind_is_cancelled(make_world: MakeWorld)
     assert world.journal.of("request")[0].calls == 2
 
 
+async def test_the_number_of_the_sample_reaches_the_provider(make_world: MakeWorld) -> None:
+    async def thrice(request: Request, ask: Ask) -> Any:
+        replies = [await ask("fast", sample=number) for number in (0, 1, 2, 1)]
+        assert [reply.text for reply in replies] == ["answer 0", "answer 1", "answer 2", "answer 1"]
+        return replies[0]
+
+    provider = FakeProvider(lambda request: f"answer {request.sample}")
+    await answer(a_request(), make_world(provider).context(strategy=thrice), Tally())
+    assert [request.sample for request in provider.requests] == [0, 1, 2]
+
+
+async def test_a_recorded_cost_counts_instead_of_tokens_and_price(make_world: MakeWorld) -> None:
+    recorded = RawReply(text="hi", usage=Usage(input_tokens=10, output_tokens=5), cost_usd=0.75)
+    world, tally = make_world(FakeProvider(lambda request: recorded)), Tally()
+    run = world.context()
+    reply = await answer(a_request(), run, tally)
+    assert reply.cost_usd == reply.billed_usd == tally.cost_usd == run.budget.spent_usd == 0.75
+    again = await answer(a_request(), run, tally)
+    assert (again.cache, again.cost_usd, again.billed_usd, run.budget.spent_usd) == ("exact", 0.75, 0.0, 0.75)
+    for call in world.journal.of("call"):
+        assert (call.cost_usd, call.input_tokens) == (0.75, 10)
+        assert call.input_usd_per_mtok is call.output_usd_per_mtok is None  # it was not reckoned with that price
+    await world.services.cache.flush()
+    kept = make_world(FakeProvider(lambda request: "never asked"), store=world.store)
+    assert (await answer(a_request(), kept.context(), Tally())).cost_usd == 0.75
+
+
+async def test_a_recorded_cost_that_the_price_makes_keeps_its_price(make_world: MakeWorld) -> None:
+    recorded = RawReply(text="hi", usage=Usage(input_tokens=10, output_tokens=5), cost_usd=PAID)
+    world = make_world(FakeProvider(lambda request: recorded))
+    await answer(a_request(), world.context(), Tally())
+    (call,) = world.journal.of("call")
+    assert (call.cost_usd, call.input_usd_per_mtok, call.output_usd_per_mtok) == (PAID, 1.0, 2.0)
+
+
+async def test_recorded_costs_of_replies_that_do_not_fit_add_up(make_world: MakeWorld) -> None:
+    texts = ["no", '{"value": 3}']
+    provider = FakeProvider(lambda request: RawReply(text=texts.pop(0), usage=Usage(input_tokens=1), cost_usd=0.25))
+    world = make_world(provider)
+    run = world.context()
+    reply = await answer(a_request(output=SCHEMA), run, Tally())
+    assert (reply.value, reply.cost_usd, run.budget.spent_usd) == (3, 0.5, 0.5)
+
+
 async def test_a_strategy_that_returns_no_reply_is_told_so(make_world: MakeWorld) -> None:
     async def forgetful(request: Request, ask: Ask) -> Any:
         await ask("fast")
