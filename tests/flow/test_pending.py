@@ -16,6 +16,7 @@ import pytest
 from orchestration_nb.calls import Origin, OutputSchema
 from orchestration_nb.errors import OrchestrationError, PendingReplyError, UsageError
 from orchestration_nb.flow import Pending, StepScope, llm, set_outside, step, step_scope
+from orchestration_nb.flow import pending as pending_module
 from orchestration_nb.flow.schema import output_schema
 from orchestration_nb.ids import RequestId, RunId
 from orchestration_nb.messages import Image
@@ -31,9 +32,10 @@ def scope() -> Iterator[StepScope]:
 
 @pytest.fixture
 def no_outside() -> Iterator[None]:
+    before = pending_module._outside
     set_outside(None)
     yield
-    set_outside(None)
+    set_outside(before)
 
 
 def request(pending: Pending, schema: OutputSchema | None = None, model: str | None = None) -> Any:
