@@ -7,7 +7,7 @@ import concurrent.futures
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.engine.loop import POLL_S, wait
 from orchestration_nb.engine.progress import Progress
@@ -90,6 +90,10 @@ class Run:
         """What the first failed item met, or ``None``."""
         return self._flow_run.first_error
 
+    def value(self, step: str, item: int = 0) -> Any:
+        """The value of a step of one item as it is, without the way through a column; ``None`` where there is none."""
+        return self._flow_run.outcome.steps[step].values[item]  # noqa: PD011 - no table
+
     @property
     def results(self) -> pd.DataFrame:
         """One row an item, in the order of the input; complete once the run has ended.
@@ -119,10 +123,12 @@ class Run:
         import pandas as pd  # noqa: PLC0415
 
         failed = Counter(step.step for _, step in self._flow_run.failures)
+        once = {step.step: step for step in self._flow_run.once}
         rows = []
         for step in self.flow.graph.steps:
             column = self._flow_run.outcome.steps[step.name]
-            latency_ms = pd.Series(column.latency_ms, dtype=float).dropna()
+            single = once.get(step.name)
+            latency_ms = pd.Series(column.latency_ms if single is None else [single.latency_ms], dtype=float).dropna()
             models = self._requests.by_step.get(step.name, Counter())
             rows.append(
                 {
@@ -130,7 +136,7 @@ class Run:
                     "kind": step.kind,
                     "calls": self._requests.calls[step.name],
                     "models": ", ".join(name for name, _ in models.most_common()),
-                    "cost_usd": float(sum(column.cost_usd)),
+                    "cost_usd": float(sum(column.cost_usd)) if single is None else single.cost_usd,
                     "p50_ms": float(latency_ms.quantile(0.5)),
                     "p95_ms": float(latency_ms.quantile(0.95)),
                     "errors": failed[step.name],
@@ -178,7 +184,8 @@ class Run:
         if self._workspace.engine.is_current():
             raise UsageError("A flow cannot block the engine's own thread.", hint="Write `await flow.amap(...)`.")
         try:
-            wait(self._flow_run.ended, on_tick=on_tick)
+            with self._workspace.engine.executor.lending():
+                wait(self._flow_run.ended, on_tick=on_tick)
         except KeyboardInterrupt:
             self.cancel()
             concurrent.futures.wait([self._flow_run.ended], timeout=CANCEL_S)

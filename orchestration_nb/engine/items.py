@@ -14,7 +14,15 @@ from orchestration_nb.calls import Origin, OutputSchema, Status
 from orchestration_nb.engine.bookkeeping import sentence_of, status_of
 from orchestration_nb.engine.request import answer
 from orchestration_nb.engine.services import RunContext
-from orchestration_nb.errors import CallError, CostError, JournalWriteError, OrchestrationError, PendingReplyError
+from orchestration_nb.errors import (
+    CallError,
+    ControlSignal,
+    CostError,
+    JournalWriteError,
+    OrchestrationError,
+    PendingReplyError,
+    StepError,
+)
 from orchestration_nb.events import ItemFinished, StepFinished
 from orchestration_nb.flow import BoundStep, Pending, StepScope, collect, fill, step_scope
 from orchestration_nb.ids import RequestId, new_id
@@ -94,7 +102,9 @@ class ItemWork:
             if first is not None:
                 await self._chain(first)
             while self._tasks:
-                await asyncio.gather(*self._tasks)
+                ended = tuple(self._tasks)
+                await asyncio.gather(*ended)
+                self._tasks.difference_update(ended)
         except BaseException:
             for task in self._tasks:
                 task.cancel()
@@ -132,12 +142,12 @@ class ItemWork:
         )
 
     def _start(self, step: BoundStep) -> None:
-        task = asyncio.ensure_future(self._chain(step))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(asyncio.ensure_future(self._chain(step)))
 
     async def _chain(self, step: BoundStep | None) -> None:
         while step is not None:
+            if self.run.cancelled:
+                raise asyncio.CancelledError  # whoever swallowed the first one
             if self._belongs_in_executor(step):
                 ready = await self._hop(self._batch(step))
             else:
@@ -189,8 +199,8 @@ class ItemWork:
                 evaluated = Evaluated(step, clock.monotonic())
                 self._evaluate(evaluated)
                 results.append(evaluated)
-                if not evaluated.is_plain_value:
-                    break
+                if not evaluated.is_plain_value or step.checker is not None:
+                    break  # what follows reads the value that is awaited, or that the annotation makes of it
                 self.scope[step.name] = evaluated.value  # the next one of the batch may read it
             return results
 
@@ -210,7 +220,7 @@ class ItemWork:
             self._refuse_broken(step)
             with step_scope(lambda pending: self._ask(step, pending, step.schema, tally)) as evaluated.scope:
                 evaluated.value = step.evaluate(self.scope)
-        except Exception as error:  # noqa: BLE001 - the wall of an item
+        except BaseException as error:  # noqa: BLE001 - the wall of an item, which `exit()` does not pass either
             evaluated.error = error
 
     def _refuse_broken(self, step: BoundStep) -> None:
@@ -226,11 +236,11 @@ class ItemWork:
             error: BaseException | None = None
         except JournalWriteError:
             raise
-        except (Exception, asyncio.CancelledError) as caught:  # noqa: BLE001 - the wall of an item
-            error = caught
+        except BaseException as caught:  # noqa: BLE001 - the wall of an item
+            error = caught if not isinstance(caught, asyncio.CancelledError) or _is_cancelled() else _lost_wait()
             self.scope.pop(step.name, None)
         self._book(evaluated, error)
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError | ControlSignal):
             raise error
 
     async def _value_of(self, evaluated: Evaluated) -> Any:
@@ -297,6 +307,16 @@ class ItemWork:
                 error=explain(error) if error is not None else None,
             )
         )
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants this task to end; a step may also raise ``CancelledError`` all by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _lost_wait() -> StepError:
+    return StepError("What the step waited for was cancelled, and the run was not.")
 
 
 def _refuse_lost(step: BoundStep, scope: StepScope | None, kept: Sequence[Pending]) -> None:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import concurrent.futures.thread  # its own farewell must be registered before ours
+import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
+
+from orchestration_nb.engine.threads import StepThreads
+from orchestration_nb.errors import UsageError
 
 T = TypeVar("T")
 
@@ -16,6 +22,10 @@ POLL_S: Final = 0.05
 """How often a blocking wait looks up, so that an interrupt is noticed."""
 CLOSE_S: Final = 5.0
 """How long closing may take at the end of the process."""
+LEAVE_S: Final = 1.0
+"""How long the end of the process waits for a step that is under way in a thread."""
+
+_log = logging.getLogger(__name__)
 
 
 class EngineLoop:
@@ -26,20 +36,30 @@ class EngineLoop:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closers: list[Callable[[], Awaitable[None]]] = []
-        self.executor = concurrent.futures.ThreadPoolExecutor(
-            max_workers=min(32, (os.cpu_count() or 1) + 4), thread_name_prefix="orchestrate-step"
-        )
+        self._works: set[asyncio.Task[Any]] = set()
+        self._of_parent = False
+        self.executor = StepThreads(min(32, (os.cpu_count() or 1) + 4))
+        _engines.add(self)
 
     def __repr__(self) -> str:
         return f"<EngineLoop {'running' if self._loop else 'not started'}>"
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop."""
+        """The running loop.
+
+        Raises:
+            UsageError: In a forked child, where the thread of the parent's loop does not run.
+        """
         with self._starting:
+            if self._of_parent:
+                raise UsageError(
+                    "This workspace belongs to the process that this one was forked from.",
+                    hint="In the child, make a workspace of its own: Workspace(folder), or leave workspace= away.",
+                )
             if self._loop is None:
                 loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=loop.run_forever, name="orchestrate-engine", daemon=True)
+                thread = threading.Thread(target=_serve, args=(loop,), name="orchestrate-engine", daemon=True)
                 thread.start()
                 self._loop, self._thread = loop, thread
         return self._loop
@@ -50,14 +70,19 @@ class EngineLoop:
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Starts a coroutine on the loop, from any thread."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            loop = self.loop
+        except UsageError:
+            work.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(self._known(work), loop)
 
     def on_close(self, closer: Callable[[], Awaitable[None]]) -> None:
         """Has ``closer`` awaited before the loop stops; the last one in is the first out."""
         self._closers.append(closer)
 
     def close(self) -> None:
-        """Closes the clients, then stops the loop and joins its thread; at most five seconds."""
+        """Cancels what is under way, closes the clients, stops the loop and joins its thread; a few seconds at most."""
         loop, thread = self._loop, self._thread
         self._loop = self._thread = None
         if loop is None or thread is None:
@@ -68,22 +93,54 @@ class EngineLoop:
             pass  # what hangs at the end of the process is left behind
         finally:
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(CLOSE_S)
+            thread.join(LEAVE_S)
             if not thread.is_alive():
                 loop.close()
-            self.executor.shutdown(wait=False, cancel_futures=True)
+            self.executor.shutdown(cancel_futures=True, limit_s=LEAVE_S)
+
+    async def _known(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._works.add(task)
+        try:
+            return await work
+        finally:
+            self._works.discard(task)
 
     async def _close_all(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Each run first, so that it can record its own end; then whatever is still there.
+        await _end(self._works)
+        await _end(asyncio.all_tasks() - {asyncio.current_task()})
         while self._closers:
-            await self._closers.pop()()
+            try:
+                await self._closers.pop()()
+            except Exception:  # noqa: BLE001 - the next one is closed all the same
+                _log.warning("Something could not be closed at the end of the process.", exc_info=True)
 
 
+async def _end(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
+    ending = [task for task in tasks if task is not None]
+    for task in ending:
+        task.cancel()
+    if ending:
+        await asyncio.wait(ending, timeout=CLOSE_S / 3)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            continue  # from a step: asyncio lets it out of the loop, which must serve the others all the same
+        else:
+            return
+
+
+_engines: weakref.WeakSet[EngineLoop] = weakref.WeakSet()
 _current: EngineLoop | None = None
 _making = threading.Lock()
+# Before the threads of executors are joined and take no more work; ``atexit`` comes only after.
+_at_end: Callable[[Callable[[], None]], Any] = getattr(threading, "_register_atexit", atexit.register)
 
 
 def engine_loop() -> EngineLoop:
@@ -92,12 +149,15 @@ def engine_loop() -> EngineLoop:
     with _making:
         if _current is None:
             _current = EngineLoop()
-            atexit.register(_current.close)
+            _at_end(_current.close)
         return _current
 
 
 def _forget_parent() -> None:
     global _current, _making
+    for engine in _engines:
+        engine._loop, engine._thread, engine._of_parent = None, None, True  # noqa: SLF001 - the same module
+        engine._starting = threading.Lock()  # noqa: SLF001
     _current, _making = None, threading.Lock()
 
 

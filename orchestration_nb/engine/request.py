@@ -52,15 +52,16 @@ async def answer(request: Request, run: RunContext, tally: Tally) -> Reply:
     book = RequestBook(request, run, name)
     asking = Asking(request, run, book)
     try:
-        reply = _reply_of(name, await strategy(request, asking))
+        try:
+            reply = _reply_of(name, await strategy(request, asking))
+        finally:
+            await asking.end()
     except JournalWriteError:
         raise  # it is the record itself that failed
     except BaseException as error:
-        await asking.end()
         book.failed(error)
         raise
     else:
-        await asking.end()
         book.answered(reply)
         return reply
     finally:
@@ -94,10 +95,15 @@ class Asking:
         self._book = book
         self._own = asyncio.current_task()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._ended = False
 
     async def __call__(self, model: str, *, sample: int = 0) -> Reply:
         """See :class:`orchestration_nb.calls.Ask`."""
         task = asyncio.current_task()
+        if task is not None and task is not self._own:
+            task.add_done_callback(_mark_seen)
+        if self._ended:
+            raise StepError("ask() was called after its request had ended.", hint="Await it within the strategy.")
         if task is None or task is self._own:
             return await _ask(self._request, self._run, self._book, model, sample)
         self._tasks.add(task)
@@ -107,11 +113,28 @@ class Asking:
             self._tasks.discard(task)
 
     async def end(self) -> None:
-        """Cancels what the strategy left behind, so that nothing is spent after its request ended."""
+        """Cancels what the strategy left behind, so that nothing is spent after its request ended.
+
+        Raises:
+            asyncio.CancelledError: If cancelled itself; what was left behind has ended and is booked all the same.
+        """
+        self._ended = True
         for task in self._tasks:
             task.cancel()
+        cancelled: asyncio.CancelledError | None = None
         while self._tasks:
-            await asyncio.wait(set(self._tasks))
+            try:
+                await asyncio.wait(set(self._tasks))
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+
+def _mark_seen(task: asyncio.Task[Any]) -> None:
+    """A failure that the strategy did not wait for stands in the ledger; asyncio need not print it as well."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _ask(request: Request, run: RunContext, requests: RequestBook, name: str, sample: int) -> Reply:
@@ -133,6 +156,8 @@ async def _ask(request: Request, run: RunContext, requests: RequestBook, name: s
 async def _find_or_pay(request: Request, run: RunContext, book: CallBook, max_tokens: int) -> Reply:
     """Cache and single flight: of those who ask the same at once, one pays."""
     services = run.services
+    if not run.unpaused.is_set():  # here, so that nobody waits in another run for what a paused one has begun
+        await run.unpaused.wait()
     if run.fresh or not request.cache:
         return await _pay(request, run, book, max_tokens)
     while True:
@@ -186,7 +211,7 @@ async def _pay(request: Request, run: RunContext, book: CallBook, max_tokens: in
     """Reserve, retry, settle, record: the call is made."""
     model, services = book.model, run.services
     if model.name in run.unusable:
-        raise run.unusable[model.name]
+        raise run.unusable[model.name].with_traceback(None)  # each raise would make it longer, and keep its item
     provider = services.providers.get(model.provider)
     if provider is None:
         raise NoSuchModelError(f"No provider is called {model.provider!r}.", hint="`%orchestrate models` lists them.")

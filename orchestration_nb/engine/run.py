@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from orchestration_nb.engine.items import ItemWork, Plan
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.services import RunContext
-from orchestration_nb.errors import JournalWriteError, OrchestrationError, OverBudgetError, StepError
+from orchestration_nb.errors import ControlSignal, JournalWriteError, OrchestrationError, OverBudgetError, StepError
 from orchestration_nb.events import ItemFinished, RunFinished, RunStarted, RunStatus, StepFinished
 from orchestration_nb.flow import BoundFlow
 
@@ -44,42 +45,52 @@ class FlowRun:
     """What the first item that failed met."""
     failures: list[tuple[int, StepFinished]] = field(default_factory=list)
     """Position of the item, and its step that failed."""
+    once: tuple[StepFinished, ...] = ()
+    """The steps that were evaluated once for all items."""
     _task: asyncio.Task[Any] | None = None
-    _cancelled: bool = False
     _stopping: bool = False
     _base: dict[str, Any] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
     _next: int = 0
 
+    def __post_init__(self) -> None:
+        """Makes room for all results at once, before two threads could try to."""
+        if self.started.items is not None:
+            self.outcome.fill_up(self.started.items)
+
     async def execute(self) -> None:
         """Runs to the end; however it ends, the end is recorded and the cache is safe."""
         self._task = asyncio.current_task()
         status: RunStatus = "failed"
-        error: OrchestrationError | None = None
+        unrecorded: OrchestrationError | None = None
+        crash: BaseException | None = None
         try:
-            self.context.unpaused.set()
-            if self.started.items is not None:
-                self.outcome.fill_up(self.started.items)
             self.context.record(self.started)
-            if self._cancelled:
+            if self.context.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - cancelled before it began
             await self._work()
             status = "failed" if self.stopped_because else "done"
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ControlSignal):
             status = "cancelled"
         except JournalWriteError as caught:
-            error = self.stopped_because = caught
-        except BaseException as caught:
-            self.ended.set_exception(caught)
-            raise
-        finally:
-            await self._finish(status, error)
+            unrecorded = self.stopped_because = caught
+        except BaseException as caught:  # noqa: BLE001 - told to whoever waits for the run
+            crash = caught
+        self._task = None  # from here on there is nothing to cancel
+        await self._save_replies()
+        status, unrecorded = self._record_end(status, unrecorded)
+        self.context.progress.status = status
+        if crash is not None:
+            self.ended.set_exception(crash)
+        else:
+            self.ended.set_result(unrecorded)
 
     def cancel(self) -> None:
-        """Stops everything in flight; on the engine's loop."""
-        self._cancelled = True
-        if self._task is not None:
-            self._task.cancel()
+        """Stops everything in flight; on the engine's loop. A second time it does nothing."""
+        if not self.context.cancelled:
+            self.context.cancelled = self._stopping = True
+            if self._task is not None:
+                self._task.cancel()
 
     def pause(self) -> None:
         """Sends nothing more until :meth:`resume`; on the engine's loop."""
@@ -91,33 +102,37 @@ class FlowRun:
         """Goes on after :meth:`pause`; on the engine's loop."""
         if self.context.progress.status == "paused":
             self.context.unpaused.set()
-            if self.started.items is not None:
-                self.outcome.fill_up(self.started.items)
             self.context.progress.status = "running"
 
-    async def _finish(self, status: RunStatus, error: OrchestrationError | None) -> None:
+    async def _save_replies(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # the process ends: closing the workspace saves the rest
+            await self.context.services.cache.flush()
+
+    def _record_end(
+        self, status: RunStatus, unrecorded: OrchestrationError | None
+    ) -> tuple[RunStatus, OrchestrationError | None]:
+        """Records the end where the journal still takes it; returns how the run stands, and why it is unrecorded."""
         context, progress = self.context, self.context.progress
         progress.ended_s, progress.note = context.services.clock.monotonic(), ""
+        if unrecorded is not None:
+            return status, unrecorded
         try:
-            await context.services.cache.flush()
-            if error is None:
-                context.record(
-                    RunFinished(
-                        run_id=context.run_id,
-                        status=status,
-                        error=str(self.stopped_because) if self.stopped_because else None,
-                        items_ok=progress.done - progress.failed,
-                        items_failed=progress.failed,
-                        cost_usd=progress.cost_usd,
-                        billed_usd=progress.billed_usd,
-                        finished_at=context.services.clock.now(),
-                    )
+            context.record(
+                RunFinished(
+                    run_id=context.run_id,
+                    status=status,
+                    error=str(self.stopped_because) if self.stopped_because else None,
+                    items_ok=progress.done - progress.failed,
+                    items_failed=progress.failed,
+                    cost_usd=progress.cost_usd,
+                    billed_usd=progress.billed_usd,
+                    finished_at=context.services.clock.now(),
                 )
+            )
         except JournalWriteError as caught:
-            error, status, self.stopped_because = caught, "failed", caught
-        progress.status = status
-        if not self.ended.done():
-            self.ended.set_result(error)
+            self.stopped_because = caught
+            return "failed", caught
+        return status, None
 
     async def _work(self) -> None:
         once = [step for step in self.bound.steps if step.once] if self.each else []
@@ -137,9 +152,15 @@ class FlowRun:
 
     async def _evaluate_once(self, plan: Plan) -> None:
         work = ItemWork(plan, self.context, -1, {})
-        ended = await work.work()
+        try:
+            ended = await work.work()
+        except (asyncio.CancelledError, ControlSignal):
+            self.context.record(work.cancelled())
+            raise
         self.context.record(ended)
+        self.once = ended.steps
         self._note_failures(ended)
+        self._note_error(work.first_error)
         self._base = work.scope
         self._broken = work.broken
 
@@ -158,15 +179,17 @@ class FlowRun:
         work = ItemWork(plan, self.context, index, {**self._base, **item, "item": item}, dict(self._broken))
         try:
             ended = await work.work()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ControlSignal):
             ended = work.cancelled()
             self._take(ended, work.scope)
             raise
-        error = work.first_error
+        self._note_error(work.first_error)
+        self._take(ended, work.scope)
+
+    def _note_error(self, error: BaseException | None) -> None:
         self.first_error = self.first_error or error
         if isinstance(error, OverBudgetError):
             self.stopped_because = self.stopped_because or error
-        self._take(ended, work.scope)
 
     def _take(self, ended: ItemFinished, scope: dict[str, Any]) -> None:
         self.context.record(ended)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from orchestration_nb.errors import CallError
 from orchestration_nb.events import Event, Journal, Listener
 from orchestration_nb.ids import RunId
 from orchestration_nb.resilience import RetryPolicy
+
+_log = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
@@ -60,6 +63,12 @@ class Services:
     """Questions that are being asked right now, by digest: who asks the same waits."""
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class RunContext:
     """What the requests of one run share."""
@@ -81,17 +90,23 @@ class RunContext:
     seed: int
     progress: Progress
     listeners: Sequence[Listener] = ()
-    unpaused: asyncio.Event = field(default_factory=asyncio.Event)
+    unpaused: asyncio.Event = field(default_factory=_set_event)
     """Set while the run may send."""
+    cancelled: bool = False
+    """Nothing more is begun, whatever becomes of what is under way."""
     unusable: dict[str, CallError] = field(default_factory=dict)
     """Models that this run does not ask again, by name: the key is refused, or there is no such model."""
 
     def record(self, event: Event) -> None:
-        """Journals an event, then tells the listeners.
+        """Journals an event, then tells the listeners. One that raises is logged, and hears no more of this run.
 
         Raises:
             JournalWriteError: If it could not be written; nobody is told then.
         """
         self.services.journal.write(event)
         for listener in self.listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - what happened has happened, whatever a listener makes of it
+                _log.warning("A listener failed and hears no more of run %s.", self.run_id, exc_info=True)
+                self.listeners = [other for other in self.listeners if other is not listener]
