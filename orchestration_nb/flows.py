@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from orchestration_nb.cost.budget import Budget
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.progress import Progress
-from orchestration_nb.engine.run import FlowRun, OnError, begun
+from orchestration_nb.engine.run import FlowRun, begun
 from orchestration_nb.engine.services import RunContext
 from orchestration_nb.errors import UsageError
 from orchestration_nb.flow import BoundFlow, Graph, Pending, parse, set_outside
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
+from orchestration_nb.options import RunOptions, amount, check_options, count
 from orchestration_nb.plan import Plan, plan_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
@@ -23,29 +24,6 @@ from orchestration_nb.version import __version__
 from orchestration_nb.workspace import Workspace
 
 __all__ = ["Flow", "Plan", "Run", "RunOptions"]
-
-
-class RunOptions(TypedDict, total=False):
-    """How a flow is run; all may be left out."""
-
-    strategy: str | Callable[..., Any] | None
-    """Which models are asked by steps that name none; ``None``: ``fixed``."""
-    model: str | None
-    """The model or alias for steps that name none; not together with ``strategy``."""
-    budget: float | None
-    """US dollars; ``None``: the setting ``budget_usd`` (5 unless set)."""
-    concurrency: int | None
-    """Most calls in flight; ``None``: the setting."""
-    sample: int | None
-    """Run over so many rows, drawn with ``seed``."""
-    seed: int
-    """Makes the sample and the random choices of strategies repeatable; 0 unless set."""
-    on_error: OnError
-    """``keep`` (an item that fails stands in its row) or ``stop``."""
-    fresh: bool
-    """Pay again for what the cache holds."""
-    tags: Mapping[str, str]
-    """Kept with the run in the ledger."""
 
 
 @dataclass(slots=True, eq=False)
@@ -98,10 +76,16 @@ class Flow:
         Raises:
             OrchestrationError: If it cannot be run at all; an item that fails stands in its row instead.
         """
+        self._refuse_engine_thread()
         return self.start(frame, **options).wait()
 
     def run(self, **values: Any) -> Run:
-        """Runs the flow once, on these values and the namespace's variables, and waits for the end."""
+        """Runs the flow once, on these values and the namespace's variables, and waits for the end.
+
+        Args:
+            **values: Names that the steps may use. Options are for :meth:`start`: ``start(values=..., budget=1)``.
+        """
+        self._refuse_engine_thread()
         return self.start(None, values=values).wait()
 
     async def amap(self, frame: Any, **options: Unpack[RunOptions]) -> Run:
@@ -150,23 +134,37 @@ class Flow:
 
     def _bound(self, table: Table | None, values: Mapping[str, Any]) -> BoundFlow:
         columns = table.columns if table is not None else ()
+        for step in self.graph.steps:
+            if step.name in values:
+                raise UsageError(f"{step.name!r} is a step of the flow, so no value can be given for it.")
+        self._refuse_options(values)
         return self.graph.bind(columns, {**self.namespace, **values}, item=table is not None)
+
+    def _refuse_options(self, values: Mapping[str, Any]) -> None:
+        """An option among the values of ``run()`` that no step reads was meant as an option: say so before it costs."""
+        read = {read.name for step in self.graph.steps for read in step.inputs}
+        for name in values.keys() & RunOptions.__annotations__.keys() - read:
+            raise UsageError(
+                f"No step uses {name!r}; run() takes values for the steps, not options.",
+                hint=f"Write flow.start(values={{...}}, {name}=...).wait().",
+            )
+
+    def _refuse_engine_thread(self) -> None:
+        if self.workspace.engine.is_current():
+            raise UsageError("A flow cannot block the engine's own thread.", hint="Write `await flow.amap(...)`.")
 
 
 def _input(frame: Any, options: RunOptions) -> Table | None:
+    check_options(options)
     if frame is None:
         return None
     table, sample = table_of(frame), options.get("sample")
-    if sample is None:
-        return table
-    if sample < 1:
-        raise UsageError(f"A sample of {sample} rows is none.", hint="Use --sample with a number from 1.")
-    return table.sampled(sample, options.get("seed", 0))
+    return table if sample is None else table.sampled(sample, options.get("seed", 0))
 
 
 def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions) -> Run:
     settings, clock = workspace.settings, workspace.clock
-    budget, concurrency = _amount(options.get("budget"), settings.budget_usd), _count(options, settings.concurrency)
+    budget, concurrency = amount(options, settings.budget_usd), count(options, settings.concurrency)
     strategy_name, model = _chosen(workspace, options)
     _check_models(workspace, bound, model, strategy_name)
     requests = Requests()
@@ -217,20 +215,6 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     return Run(flow, run_id, progress, flow_run, table, workspace, requests)
 
 
-def _amount(given: float | None, otherwise: float) -> float:
-    budget = otherwise if given is None else given
-    if not 0 <= budget < float("inf"):
-        raise UsageError(f"A budget of {budget} dollars is none.", hint="Use a number from 0, such as --budget 2.50.")
-    return float(budget)
-
-
-def _count(options: RunOptions, otherwise: int) -> int:
-    concurrency = options.get("concurrency") or otherwise
-    if not 1 <= concurrency <= 4096:
-        raise UsageError(f"{concurrency} calls in flight are not possible.", hint="Use --concurrency from 1 to 4096.")
-    return concurrency
-
-
 def _chosen(workspace: Workspace, options: RunOptions) -> tuple[str, str | None]:
     strategy, model = options.get("strategy"), options.get("model")
     if strategy is not None and model is not None:
@@ -263,7 +247,7 @@ def _answer_at_once(pending: Pending) -> Any:
     error = run.first_error
     if error is not None:
         raise error
-    return run.results["reply"].iloc[0]
+    return run.value("reply")
 
 
 set_outside(_answer_at_once)

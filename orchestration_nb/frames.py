@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 RESULT_COLUMNS = ("_status", "_error", "_cost_usd", "_latency_ms")
 """What a results table has beside the columns of the input and the steps."""
 
+EXACT = 2**53
+"""Whole numbers up to this are exact as floats."""
+
 
 class Missing(float):
     """A missing value of a column: a NaN that refuses to become text of a prompt."""
@@ -79,7 +82,7 @@ class Table:
             item = dict(zip(names, row, strict=True))
             for name, value in item.items():
                 kind = type(value)
-                if (kind is float and value != value) or value is missing[0] or value is missing[1]:  # noqa: PLR0124
+                if (isinstance(value, float) and value != value) or value is missing[0] or value is missing[1]:  # noqa: PLR0124
                     item[name] = absent[name]
                 elif kind is bytes:
                     item[name] = Binary(value)
@@ -116,7 +119,8 @@ def table_of(over: Any) -> Table:
     doubled = sorted({name for name in columns if columns.count(name) > 1})
     if doubled:
         raise UsageError(f"The table has two columns called {doubled[0]!r}.", hint="Rename one of them.")
-    return Table(frame, columns)
+    # Of its own, so that a column added to the user's frame afterwards does not turn up in the results.
+    return Table(frame.copy(deep=False), columns)
 
 
 def _frame_of(over: Any, pd: Any) -> pd.DataFrame | None:
@@ -150,9 +154,17 @@ def results_of(table: Table | None, outcome: Outcome, unfinished: str) -> pd.Dat
         frame = pd.DataFrame(index=range(size))
     else:
         frame = table.frame.drop(columns=[name for name in table.frame.columns if name in RESULT_COLUMNS])
-    added = {name: pd.Series(column.values, index=frame.index) for name, column in outcome.steps.items()}
+    added = {name: _column(column.values, frame.index, pd) for name, column in outcome.steps.items()}
     added["_status"] = pd.Series([status or unfinished for status in outcome.status], index=frame.index)
     added["_error"] = pd.Series(outcome.error, index=frame.index, dtype=object)
     added["_cost_usd"] = pd.Series(outcome.cost_usd, index=frame.index, dtype=float)
     added["_latency_ms"] = pd.Series(outcome.latency_ms, index=frame.index, dtype=float)
     return pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1)
+
+
+def _column(values: list[Any], index: Any, pd: Any) -> Any:
+    """A step's values as a column; whole numbers too large for a float stay what they are beside missing ones."""
+    column = pd.Series(values, index=index)
+    if column.dtype.kind == "f" and any(type(value) is int and abs(value) > EXACT for value in values):
+        return pd.Series(values, index=index, dtype=object)
+    return column

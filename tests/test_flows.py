@@ -357,6 +357,14 @@ def test_bad_cells_are_refused_with_a_sentence(make_flow: MakeFlow, text: str, e
         (TICKETS, {"budget": -1}, UsageError, "budget"),
         (TICKETS, {"budget": float("nan")}, UsageError, "budget"),
         (TICKETS, {"concurrency": -3}, UsageError, "in flight"),
+        (TICKETS, {"concurrency": 0}, UsageError, "in flight"),
+        (TICKETS, {"concurrency": 2.5}, UsageError, "in flight"),
+        (TICKETS, {"budget": "2"}, UsageError, "budget"),
+        (TICKETS, {"bugdet": 2}, UsageError, "no option 'bugdet'"),
+        (TICKETS, {"on_error": "stpo"}, UsageError, "stpo"),
+        (TICKETS, {"seed": -1}, UsageError, "seed"),
+        (TICKETS, {"tags": ["team"]}, UsageError, "tags"),
+        (TICKETS, {"sample": "3"}, UsageError, "sample"),
         (TICKETS, {"sample": 0}, UsageError, "sample"),
         (TICKETS, {"strategy": "fixd"}, UnknownStrategyError, "fixd"),
         (TICKETS, {"model": "strng"}, UnknownModelError, "strng"),
@@ -416,3 +424,85 @@ def test_memory_is_bounded_by_producers_not_by_items(make_flow: MakeFlow) -> Non
     flow, _ = make_flow("reply = llm(f'{number}')", count_tasks)
     flow.map(pd.DataFrame({"number": range(3000)}), concurrency=10)
     assert most < 40
+
+
+def test_values_that_no_step_can_take_are_refused(make_flow: MakeFlow) -> None:
+    flow, provider = make_flow("reply = llm(f'{who}')")
+    with pytest.raises(UsageError, match="'budget'") as caught:
+        flow.run(who="ada", budget=1)
+    assert "start(" in caught.value.hint
+    with pytest.raises(UsageError, match="is a step"):
+        flow.run(who="ada", reply="mine")
+    assert provider.requests == []
+    priced, _ = make_flow("reply = llm(f'{budget}')")
+    assert priced.run(budget=3).value("reply") == "3"
+
+
+def test_a_flow_that_would_block_the_engine_asks_nothing(make_flow: MakeFlow) -> None:
+    inner, provider = make_flow("reply = llm('inner')")
+
+    async def nesting(request: Request, ask: Ask) -> Any:
+        inner.run()
+
+    flow, _ = make_flow("reply = llm(body)")
+    errors = flow.map(TICKETS, strategy=nesting).errors["error"]
+    assert set(errors) == {"A flow cannot block the engine's own thread."}
+    assert provider.requests == []
+
+
+def test_a_strategy_that_asks_no_model_or_an_unknown_one_is_told_so(make_flow: MakeFlow) -> None:
+    async def unpinned(request: Request, ask: Ask) -> Any:
+        return await ask(request.model or ("fst" if "refund" in request.prompt else None))  # type: ignore[arg-type]
+
+    flow, _ = make_flow("reply = llm(body)")
+    run = flow.map(TICKETS, strategy=unpinned)
+    assert run.results["_error"][0] == "reply: There is no model 'fst'."
+    assert run.results["_error"][1] == "reply: A model is named by text, not by None."
+    assert "fast" in getattr(run.first_error, "hint", "")
+
+
+def test_what_becomes_of_the_table_afterwards_does_not_change_the_results(make_flow: MakeFlow) -> None:
+    flow, _ = make_flow("reply = llm(body)")
+    frame = TICKETS.copy()
+    run = flow.map(frame)
+    frame["reply"] = run.results["reply"]
+    frame.loc[0, "body"] = "another"
+    assert list(run.results.columns[:3]) == ["body", "amount", "reply"]
+    assert run.results["body"][0] == "refund please"
+
+
+def test_large_whole_numbers_stay_exact_beside_missing_ones(make_flow: MakeFlow) -> None:
+    flow, _ = make_flow("number = 2**60 + 1 // (amount - 2)")
+    assert flow.map(TICKETS).results["number"][2] == 2**60 + 1
+    assert flow.map(TICKETS).results["number"].isna()[1]
+
+
+def test_results_can_be_looked_at_while_the_run_goes_on(make_flow: MakeFlow) -> None:
+    async def slowly(request: Request) -> Any:
+        await asyncio.sleep(0.001)
+        return "fine"
+
+    flow, _ = make_flow("reply = llm(f'{number}')", slowly)
+    run, held = flow.start(pd.DataFrame({"number": range(500)})), []
+    while run.status == "running":
+        held.append((run.results, run.steps))
+    assert set(run.wait().results["_status"]) == {"ok"}
+    assert all(len(results) == 500 for results, _ in held)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"body": ["a", "b", "c"]}, index=[1, 1, 2]),
+        pd.DataFrame({"body": ["a", "b"]}, index=pd.MultiIndex.from_tuples([(1, "x"), (1, "y")])),
+        pd.DataFrame([["a", 1]], columns=["body", 0]),
+        pd.DataFrame([["a", 1]], columns=pd.MultiIndex.from_tuples([("body", "x"), ("more", "y")])),
+    ],
+    ids=["doubled index", "deep index", "a number for a name", "deep columns"],
+)
+def test_tables_of_every_shape_come_back_as_they_were(make_flow: MakeFlow, frame: pd.DataFrame) -> None:
+    flow, _ = make_flow("reply = llm(list(item.values())[0])")
+    results = flow.map(frame, sample=99, concurrency=99).results
+    assert list(results["reply"]) == [value.upper() for value in frame.iloc[:, 0]]
+    assert list(results.index) == list(frame.index)
+    assert list(results.columns)[: frame.shape[1]] == list(frame.columns)
