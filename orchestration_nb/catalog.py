@@ -39,7 +39,8 @@ class Price:
         """What ``usage`` costs, in US dollars."""
         cached = self.input_usd_per_mtok if self.cached_usd_per_mtok is None else self.cached_usd_per_mtok
         write = self.input_usd_per_mtok if self.cache_write_usd_per_mtok is None else self.cache_write_usd_per_mtok
-        plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        # Never below nothing: some servers count what was cached beside the input instead of within it.
+        plain = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
         return (
             plain * self.input_usd_per_mtok
             + usage.cached_tokens * cached
@@ -120,19 +121,25 @@ class Catalog:
         if model is None:
             model = self._open_model(full) or self.search(full)
         if model is None:
-            raise UnknownModelError(f"There is no model {name!r}.", hint=self._nearest(name))
+            raise self._unknown(name, full)
         if model.price is None:
             model = replace(model, price=self.price_of(model.provider, model.wire_name))
         self.models[full] = model
         return model
 
     def _open_model(self, full: str) -> Model | None:
-        provider, slash, wire_name = full.partition("/")
+        provider, slash, wire_name = full.partition("/") if isinstance(full, str) else ("", "", "")
         if slash and wire_name and provider in self.open_providers:
             return Model(provider=provider, wire_name=wire_name)
         return None
 
-    def _nearest(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
+    def _unknown(self, name: str, full: str) -> UnknownModelError:
+        if not isinstance(name, str):
+            hint = "A strategy may write `await ask(request.model or 'medium')`: no model is pinned for most steps."
+            return UnknownModelError(f"A model is named by text, not by {name!r}.", hint=hint)
+        near = difflib.get_close_matches(full, [each for each in self.names() if each != full], n=1, cutoff=0.5)
         listing = "`%orchestrate models` lists what can be used."
-        return f"Did you mean {near[0]!r}? {listing}" if near else listing
+        hint = f"Did you mean {near[0]!r}? {listing}" if near else listing
+        if full != name:
+            return UnknownModelError(f"The alias {name!r} stands for {full!r}, and there is no such model.", hint=hint)
+        return UnknownModelError(f"There is no model {name!r}.", hint=hint)

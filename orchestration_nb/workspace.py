@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestration_nb.calls import Timeouts
 from orchestration_nb.catalog import ALIASES, Catalog, Model, Price
 from orchestration_nb.clock import Clock, SystemClock
-from orchestration_nb.config import ModelSettings, Settings, find_workspace, is_trusted, load_settings
+from orchestration_nb.config import FILE_NAME, ModelSettings, Settings, find_workspace, is_trusted, load_settings
 from orchestration_nb.cost import prices
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
@@ -64,7 +64,8 @@ class Workspace:
     def __init__(
         self, folder: Path | str | None = None, *, environ: Mapping[str, str] | None = None, clock: Clock | None = None
     ) -> None:
-        self.folder = find_workspace(Path.cwd()) if folder is None else Path(folder).resolve()
+        self.folder = find_workspace(_here()) if folder is None else Path(folder).resolve()
+        self._pointed: dict[str, str] = {}
         self.settings: Settings = load_settings(self.folder)
         self.clock: Clock = clock or SystemClock()
         self.engine: EngineLoop = engine_loop()
@@ -94,11 +95,20 @@ class Workspace:
     @classmethod
     def current(cls) -> Workspace:
         """The workspace of the current folder; the same object for the same folder and settings file."""
-        folder = find_workspace(Path.cwd())
-        held = _open.get(folder)
-        if held is None:
-            held = _open[folder] = cls(folder)
-        return held
+        folder = find_workspace(_here())
+        stamp, held = _stamp(folder), _open.get(folder)
+        if held is None or held[0] != stamp:
+            anew = cls(folder)
+            if held is not None:
+                anew._go_on_from(held[1])
+            held = _open[folder] = (stamp, anew)
+        return held[1]
+
+    def _go_on_from(self, before: Workspace) -> None:
+        """Keeps what was said in this process when the settings file has changed: ``use`` and the listeners."""
+        self._pointed = before._pointed
+        self.catalog.aliases.update(before._pointed)
+        self.listeners = before.listeners
 
     def models(self) -> list[ModelStatus]:
         """Every model that is known here, usable ones first, with its price and the reason where it cannot be used."""
@@ -131,7 +141,7 @@ class Workspace:
         if not alias.isidentifier():
             raise UsageError(f"{alias!r} cannot be an alias.", hint="Use a word such as fast, medium or strong.")
         model = self.usable(name)
-        self.catalog.aliases[alias] = model.name
+        self.catalog.aliases[alias] = self._pointed[alias] = model.name
         return model
 
     def usable(self, name: str) -> Model:
@@ -204,7 +214,6 @@ class Workspace:
         self.state.close()
 
 
-_open: dict[Path, Workspace] = {}
 _REPLAY = "replay/"
 _CLOSED = frozenset({"sim", "replay"})
 """Providers whose models are simulated, and all listed."""
@@ -215,6 +224,27 @@ def _refuse_unusable(name: str, available: Availability) -> None:
         raise NotAuthorisedError(
             f"{name} cannot be used: {available.why}.", hint="`%orchestrate models` lists what can be used now."
         )
+_Stamp = tuple[int, int] | None
+_open: dict[Path, tuple[_Stamp, Workspace]] = {}
+os.register_at_fork(after_in_child=_open.clear)  # a child opens its own: loops and connections are the parent's
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        raise WorkspaceError(
+            "The current folder is gone.", hint="Change to one that is there: os.chdir(...), or `%cd` in a notebook."
+        ) from None
+
+
+def _stamp(folder: Path) -> _Stamp:
+    """What changes when the settings file does."""
+    try:
+        status = (folder / FILE_NAME).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _catalog(settings: Settings, providers: Mapping[str, Provider]) -> Catalog:

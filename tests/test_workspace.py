@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from orchestration_nb.errors import (
     NotAuthorisedError,
     UnknownModelError,
     UsageError,
+    WorkspaceError,
 )
 from orchestration_nb.flow import llm
 from orchestration_nb.flows import Flow
@@ -203,3 +205,45 @@ def test_many_runs_at_once_share_one_engine(tmp_path: Path) -> None:
     assert [run.wait().progress.done for run in runs] == [20] * 5
     counted = workspace.ledger.sql("SELECT count(DISTINCT run_id) AS runs, count(*) AS calls FROM calls")
     assert counted.to_dict("records") == [{"runs": 5, "calls": 100}]
+
+
+def test_settings_that_change_hold_from_then_on_and_what_was_said_stays(tmp_path: Path) -> None:
+    before = Workspace.current()
+    assert Workspace.current() is before
+    before.use("fast", "sim/large")
+    hear: Any = [].append
+    before.listeners.append(hear)
+    (tmp_path / "orchestrate.toml").write_text("budget_usd = 2.0\n[aliases]\nmedium = 'sim/small'\n")
+    after = Workspace.current()
+    assert after.settings.budget_usd == 2.0
+    assert after.catalog.resolve("fast").name == "sim/large"
+    assert after.catalog.resolve("medium").name == "sim/small"
+    assert after.listeners == [hear]
+    (tmp_path / "orchestrate.toml").write_text("budget = 2.0")
+    with pytest.raises(ConfigError, match="budget"):
+        Workspace.current()
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(WorkspaceError, match="folder is gone"):
+        Workspace.current()
+
+
+def test_an_alias_of_nothing_says_what_it_stands_for(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, environ={})
+    workspace.catalog.aliases["quick"] = "sim/smal"
+    with pytest.raises(UnknownModelError, match=r"'quick' stands for 'sim/smal'") as caught:
+        workspace.usable("quick")
+    assert "sim/small" in caught.value.hint
+
+
+def test_a_reply_in_a_plain_cell_is_of_the_type_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = fake_workspace(tmp_path, FakeProvider(lambda request: '{"value": 3}'))
+    monkeypatch.setattr(Workspace, "current", lambda: workspace)
+    assert type(llm("How many?", output=int)) is int

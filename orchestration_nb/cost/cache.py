@@ -95,9 +95,12 @@ class CachedReply:
             cost_usd=raw.cost_usd,
         )
 
-    def dump(self) -> bytes:
-        """As bytes for the store."""
-        return orjson.dumps(self)
+    def dump(self) -> bytes | None:
+        """As bytes for the store; ``None`` for what JSON cannot hold (half of a surrogate pair)."""
+        try:
+            return orjson.dumps(self)
+        except TypeError:
+            return None
 
     @classmethod
     def load(cls, entry: bytes) -> CachedReply | None:
@@ -163,8 +166,10 @@ class ExactCache:
                 await asyncio.shield(self._flush_task)
 
     def _keep(self, key: str, reply: CachedReply) -> None:
-        if key not in self._memory:
-            self._memory_bytes += len(reply.text) + 512
+        before = self._memory.pop(key, None)
+        if before is not None:
+            self._memory_bytes -= len(before.text) + 512
+        self._memory_bytes += len(reply.text) + 512
         self._memory[key] = reply
         while self._memory_bytes > self._most_bytes and len(self._memory) > 1:
             _, dropped = self._memory.popitem(last=False)
@@ -189,4 +194,5 @@ class ExactCache:
                 self._begin_flush()
 
     def _write(self, batch: Mapping[str, tuple[CachedReply, datetime]]) -> None:
-        self._store.remember([(key, reply.dump(), created) for key, (reply, created) in batch.items()])
+        dumped = [(key, reply.dump(), created) for key, (reply, created) in batch.items()]
+        self._store.remember([(key, entry, created) for key, entry, created in dumped if entry is not None])
