@@ -116,6 +116,9 @@ class Catalog:
         Raises:
             UnknownModelError: If nothing has that name; the hint names the nearest.
         """
+        if not isinstance(name, str):
+            hint = "A strategy may write `await ask(request.model or 'medium')`: no model is pinned for most steps."
+            raise UnknownModelError(f"A model is named by text, not by {name!r}.", hint=hint)
         full = self.aliases.get(name, name)
         model = self.models.get(full)
         if model is None:
@@ -128,15 +131,12 @@ class Catalog:
         return model
 
     def _open_model(self, full: str) -> Model | None:
-        provider, slash, wire_name = full.partition("/") if isinstance(full, str) else ("", "", "")
+        provider, slash, wire_name = full.partition("/")
         if slash and wire_name and provider in self.open_providers:
             return Model(provider=provider, wire_name=wire_name)
         return None
 
     def _unknown(self, name: str, full: str) -> UnknownModelError:
-        if not isinstance(name, str):
-            hint = "A strategy may write `await ask(request.model or 'medium')`: no model is pinned for most steps."
-            return UnknownModelError(f"A model is named by text, not by {name!r}.", hint=hint)
         near = difflib.get_close_matches(full, [each for each in self.names() if each != full], n=1, cutoff=0.5)
         listing = "`%orchestrate models` lists what can be used."
         hint = f"Did you mean {near[0]!r}? {listing}" if near else listing

@@ -49,6 +49,7 @@ def check_options(options: RunOptions) -> None:
             listing = f"There are: {', '.join(RunOptions.__annotations__)}."
             hint = f"Did you mean {near[0]!r}? {listing}" if near else listing
             raise UsageError(f"A run has no option {name!r}.", hint=hint)
+    _check_who(options.get("model"), options.get("strategy"))
     on_error, tags = options.get("on_error", "keep"), options.get("tags")
     if on_error not in get_args(OnError):
         raise UsageError(f"on_error={on_error!r} means nothing.", hint="Write keep or stop.")
@@ -59,6 +60,13 @@ def check_options(options: RunOptions) -> None:
     sample = options.get("sample")
     if not (sample is None or (_is_whole(sample) and sample >= 1)):
         raise UsageError(f"A sample of {sample} rows is none.", hint="Use --sample with a number from 1.")
+
+
+def _check_who(model: object, strategy: object) -> None:
+    if not (model is None or isinstance(model, str)):
+        raise UsageError(f"model={model!r} names no model.", hint='Write its name or alias, such as model="fast".')
+    if not (strategy is None or isinstance(strategy, str) or callable(strategy)):
+        raise UsageError(f"strategy={strategy!r} is none.", hint="Name one, or give an async function(request, ask).")
 
 
 def amount(options: RunOptions, otherwise: float) -> float:

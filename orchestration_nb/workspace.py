@@ -224,6 +224,8 @@ def _refuse_unusable(name: str, available: Availability) -> None:
         raise NotAuthorisedError(
             f"{name} cannot be used: {available.why}.", hint="`%orchestrate models` lists what can be used now."
         )
+
+
 _Stamp = tuple[int, int] | None
 _open: dict[Path, tuple[_Stamp, Workspace]] = {}
 os.register_at_fork(after_in_child=_open.clear)  # a child opens its own: loops and connections are the parent's
