@@ -50,7 +50,7 @@ def play(folder: Path, script: str) -> tuple[str, str, float]:
     [
         "flow = make('reply = llm(seconds)')\nrun = flow.start([{'seconds': '60'}] * 3)",
         "flow = make('slow = nap(seconds)', nap=time.sleep)\nrun = flow.start([{'seconds': 60}] * 3)",
-        "flow = make('slow = nap(seconds)\\nt = seconds', nap=time.sleep)\nrun = flow.start([{'seconds': 0.01}] * 5000)",
+        "flow = make('slow = nap(seconds)\\nt = seconds', nap=time.sleep)\nrun = flow.start([{'seconds': 0.1}] * 999)",
     ],
     ids=["waits for a model", "waits in a step", "runs step after step"],
 )
