@@ -17,7 +17,7 @@ from orchestration_nb.cost import prices
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
 from orchestration_nb.engine.services import Services
-from orchestration_nb.errors import NotAuthorisedError, UsageError, WorkspaceError
+from orchestration_nb.errors import NotAuthorisedError, UnknownModelError, UsageError, WorkspaceError
 from orchestration_nb.ledger import JournalFile, Ledger
 from orchestration_nb.providers import Availability, Provider, build
 from orchestration_nb.providers.local import LocalProvider, discover
@@ -118,10 +118,17 @@ class Workspace:
             aliases.setdefault(full, []).append(alias)
         available = {name: provider.availability() for name, provider in self.providers.items()}
         rows = [
-            _status(self.catalog.resolve(name), tuple(aliases.get(name, ())), available)
+            self._status(name, tuple(aliases.get(name, ())), available)
             for name in sorted({*self.catalog.models, *self.catalog.aliases.values()})
         ]
         return sorted(rows, key=lambda row: (not row.usable, not row.aliases, not row.simulated, row.name))
+
+    def _status(self, name: str, aliases: tuple[str, ...], available: Mapping[str, Availability]) -> ModelStatus:
+        try:
+            return _status(self.catalog.resolve(name), aliases, available)
+        except UnknownModelError:  # an alias of orchestrate.toml that stands for nothing: said, and the rest is listed
+            why = "there is no such model"
+            return ModelStatus(name=name, aliases=aliases, usable=False, why=why, price=None, simulated=False)
 
     def discover(self) -> list[Model]:
         """Looks for local servers (Ollama, LM Studio, vLLM, llama.cpp) and adds their models; takes about a second."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
 import time
@@ -14,6 +15,8 @@ import orjson
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from tests.conftest import REPO
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +96,8 @@ def kernel(tmp_path: Path, server: GatedServer) -> Iterator[tuple[KernelManager,
         '[models."house/m"]\ninput_usd_per_mtok = 1.0\noutput_usd_per_mtok = 2.0\n'
     )
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(tmp_path))
+    path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
+    manager.start_kernel(cwd=str(tmp_path), env={**os.environ, "PYTHONPATH": path})
     client = manager.client()
     client.start_channels()
     client.wait_for_ready(timeout=60)

@@ -44,6 +44,15 @@ def test_the_list_says_why_a_model_cannot_be_used_and_what_it_costs(tmp_path: Pa
     assert price.input_usd_per_mtok == pytest.approx(0.4)
 
 
+def test_an_alias_that_stands_for_nothing_is_listed_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "orchestrate.toml").write_text('[aliases]\nquick = "nowhere/model"\n')
+    rows = {row.name: row for row in Workspace(tmp_path, environ={}).models()}
+    assert rows["nowhere/model"].aliases == ("quick",)
+    assert not rows["nowhere/model"].usable
+    assert "no such model" in rows["nowhere/model"].why
+    assert rows["sim/small"].usable
+
+
 def test_a_key_alone_changes_no_alias_and_use_points_it(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, environ={"OPENAI_API_KEY": "sk-test"})
     assert workspace.catalog.resolve("fast").name == "sim/small"
