@@ -17,6 +17,7 @@ from orchestration_nb import __version__
 from orchestration_nb.config import FILE_NAME, find_workspace
 from orchestration_nb.config import trust as trust_settings
 from orchestration_nb.errors import OrchestrationError, UsageError
+from orchestration_nb.state import FOLDER_NAME
 from orchestration_nb.terminal import Form, as_json, printable, records, write
 
 if TYPE_CHECKING:
@@ -102,7 +103,13 @@ def _folder(start: Path | None) -> Path:
 def _ledger(start: Path | None) -> Ledger:
     from orchestration_nb.ledger import Ledger  # noqa: PLC0415 - loads DuckDB and pandas
 
-    return Ledger(_folder(start))
+    folder = _folder(start)
+    if not (folder / FILE_NAME).exists() and not (folder / FOLDER_NAME).exists():
+        raise UsageError(
+            f"Nothing was run in {folder} yet.",
+            hint="Go to the folder of the notebook, or name it with --workspace.",
+        )
+    return Ledger(folder)
 
 
 @app.callback()

@@ -203,6 +203,26 @@ def test_runs_of_a_new_workspace_are_none(workspace: Path, orchestrate: Callable
     assert (said.code, json.loads(said.out)) == (0, [])
 
 
+def test_folder_where_nothing_was_run_is_left_alone(tmp_path: Path, orchestrate: Callable[..., Said]) -> None:
+    said = orchestrate("runs")
+    assert said.code == 2
+    assert f"Nothing was run in {tmp_path} yet." in said.err
+    assert "--workspace" in said.err
+    assert not (tmp_path / ".orchestrate").exists()
+
+
+def test_terminal_shows_a_table_that_fits(
+    workspace: Path, orchestrate: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(workspace)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "72")
+    lines = orchestrate("runs").out.splitlines()
+    assert lines[0].split()[:3] == ["run_id", "flow", "status"]
+    assert len(lines) == 3
+    assert all(len(line) <= 72 for line in lines)
+
+
 def test_workspace_is_found_upward_and_can_be_named(
     workspace: Path, orchestrate: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:

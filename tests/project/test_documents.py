@@ -38,3 +38,9 @@ def test_linked_files_exist(document: str) -> None:
 
 def test_readme_gives_the_two_commands() -> None:
     assert {"demo", "lab"} <= set(re.findall(r"\bmake ([a-z]+)", code("README.md")))
+
+
+def test_floor_plan_shows_every_room() -> None:
+    rooms = {path.name for path in (REPO / "orchestration_nb").iterdir() if path.suffix == ".py"} - {"__init__.py"}
+    rooms |= {f"{path.parent.name}/" for path in (REPO / "orchestration_nb").glob("*/__init__.py")}
+    assert not [room for room in rooms if f"`{room}`" not in (REPO / "CONTRIBUTING.md").read_text()]
