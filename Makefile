@@ -18,7 +18,7 @@ demo: $(VENV)/.lab ## run the quickstart notebook here in the terminal (no key, 
 	@$(PY) notebooks/demo.py
 
 lab: $(VENV)/.lab ## open the quickstart in JupyterLab
-	@$(PY) -m jupyter lab notebooks/01_quickstart.ipynb
+	@$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_quickstart.ipynb
 
 test: $(VENV)/.dev ## all tests; what a machine has no browser, aimock or corpus for is skipped with the reason
 	@echo "Fast tests:"
