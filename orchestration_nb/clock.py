@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Protocol
+
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the ledger's TIMESTAMP
 
 
 class Clock(Protocol):
@@ -29,7 +32,8 @@ class SystemClock:
 
     def now(self) -> datetime:
         """Wall time as a naive UTC ``datetime``."""
-        return datetime.now(UTC).replace(tzinfo=None)
+        # Half the time of datetime.now(UTC).replace(tzinfo=None), and a call asks several times.
+        return _EPOCH + timedelta(0, 0, time.time_ns() // 1000)
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
