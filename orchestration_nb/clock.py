@@ -10,7 +10,6 @@ import time
 from datetime import datetime, timedelta
 from typing import Protocol
 
-
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the ledger's TIMESTAMP
 
 
