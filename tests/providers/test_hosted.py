@@ -205,6 +205,8 @@ async def test_no_log_and_no_attribute_shows_the_key(script: Script, caplog: pyt
     script.answers = [http(200, chat_reply())]
     provider = house(script)
     await provider.send(MODEL, ask(), timeouts=Timeouts())
+    logging.getLogger("orchestration_nb").debug("the log is heard")
+    assert "the log is heard" in caplog.text
     assert KEY not in caplog.text
     assert KEY not in repr([vars(provider), *map(repr, vars(provider).values())])
     await provider.close()

@@ -52,18 +52,20 @@ class TestLock:
 
     def test_is_waited_for(self, tmp_path: Path) -> None:
         path = tmp_path / "x.lock"
-        held, let_go = threading.Event(), threading.Event()
+        held, never = threading.Event(), threading.Event()
+        about_to_leave: list[bool] = []
 
         def hold() -> None:
             with locked(path, alone=True, limit_s=1):
                 held.set()
-                let_go.wait(0.05)
+                never.wait(0.05)
+                about_to_leave.append(True)
 
         thread = threading.Thread(target=hold)
         thread.start()
         held.wait()
         with locked(path, alone=True, limit_s=5):
-            let_go.set()
+            assert about_to_leave == [True]
         thread.join()
 
     def test_a_folder_that_is_not_there_is_one_sentence(self, tmp_path: Path) -> None:
