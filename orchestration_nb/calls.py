@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from orchestration_nb.errors import RateLimit
 from orchestration_nb.ids import CallId, RequestId, RunId
 from orchestration_nb.messages import Message, Tool, ToolCall
 
@@ -148,6 +149,8 @@ class RawReply:
     """Set only by a provider that replays: the recorded or modelled latency to show instead of the measured one."""
     cost_usd: float | None = None
     """Set only by a provider that replays: the recorded cost, which counts instead of tokens at the list price."""
+    rate_limit: RateLimit | None = None
+    """What the headers said about the provider's limits, where they said something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +173,8 @@ class Reply:
     cache: CacheHit = "none"
     simulated: bool = False
     """No real money and no real model: ``sim/...`` and ``replay/...``."""
+    similarity: float | None = None
+    """On a semantic hit: how like the cached question is to this one, from 0 to 1."""
     finish_reason: FinishReason = "stop"
     tool_calls: tuple[ToolCall, ...] = ()
 
@@ -177,15 +182,17 @@ class Reply:
 class Ask(Protocol):
     """What a strategy asks models with."""
 
-    async def __call__(self, model: str, *, sample: int = 0) -> Reply:
-        """Asks one model: cache, budget, retries and the ledger included.
+    async def __call__(self, model: str, *, sample: int = 0, wait: bool = True) -> Reply:
+        """Asks one model: cache, budget, limits, circuit breaker, retries and the ledger included.
 
         Args:
             model: Model or alias.
             sample: Number of the answer wanted; the same number gets the same answer from the cache.
+            wait: Whether to wait, within the deadline, for a model whose circuit is open. ``False`` fails at once
+                instead, for a strategy that has others to ask.
 
         Raises:
-            CallError: If no usable reply came.
+            CallError: If no usable reply came; ``ModelUnavailableError`` where nothing was sent.
             OverBudgetError: If the call could pass the budget.
         """
 

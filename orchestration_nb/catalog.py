@@ -32,6 +32,8 @@ class Price:
     """Input read from the provider's cache; ``None``: like other input."""
     cache_write_usd_per_mtok: float | None = None
     """Input written to the provider's cache; ``None``: like other input."""
+    reasoning_usd_per_mtok: float | None = None
+    """Output that was thought and not said; ``None``: like other output."""
     source: str = "orchestrate.toml"
     """Where the price comes from."""
 
@@ -39,23 +41,53 @@ class Price:
         """What ``usage`` costs, in US dollars."""
         cached = self.input_usd_per_mtok if self.cached_usd_per_mtok is None else self.cached_usd_per_mtok
         write = self.input_usd_per_mtok if self.cache_write_usd_per_mtok is None else self.cache_write_usd_per_mtok
+        reasoning = self.output_usd_per_mtok if self.reasoning_usd_per_mtok is None else self.reasoning_usd_per_mtok
         # Never below nothing: some servers count what was cached beside the input instead of within it.
         plain = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
         return (
             plain * self.input_usd_per_mtok
             + usage.cached_tokens * cached
             + usage.cache_write_tokens * write
-            + usage.output_tokens * self.output_usd_per_mtok
+            + max(0, usage.output_tokens - usage.reasoning_tokens) * self.output_usd_per_mtok
+            + usage.reasoning_tokens * reasoning
         ) / 1e6
 
     def most_usd(self, input_tokens: int, output_tokens: int) -> float:
         """The most that so many tokens can cost, in US dollars, however the provider's cache behaves."""
         dearest = max(self.input_usd_per_mtok, self.cached_usd_per_mtok or 0.0, self.cache_write_usd_per_mtok or 0.0)
-        return (input_tokens * dearest + output_tokens * self.output_usd_per_mtok) / 1e6
+        dearest_out = max(self.output_usd_per_mtok, self.reasoning_usd_per_mtok or 0.0)
+        return (input_tokens * dearest + output_tokens * dearest_out) / 1e6
+
+    def times(self, factor: float) -> Price:
+        """The same price for every class of token, times ``factor``: 0.5 is that of the providers' batch APIs."""
+
+        def scaled(usd: float | None) -> float | None:
+            return None if usd is None else usd * factor
+
+        return Price(
+            input_usd_per_mtok=self.input_usd_per_mtok * factor,
+            output_usd_per_mtok=self.output_usd_per_mtok * factor,
+            cached_usd_per_mtok=scaled(self.cached_usd_per_mtok),
+            cache_write_usd_per_mtok=scaled(self.cache_write_usd_per_mtok),
+            reasoning_usd_per_mtok=scaled(self.reasoning_usd_per_mtok),
+            source=self.source,
+        )
 
 
 FREE = Price(input_usd_per_mtok=0.0, output_usd_per_mtok=0.0, source="local server")
 """The price of a model on a local server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallbacks:
+    """Models that answer when another one cannot, by the kind of its failure; each list is tried in order."""
+
+    error: tuple[str, ...] = ()
+    """After any failure but the two below and a request that nobody could read."""
+    context_window: tuple[str, ...] = ()
+    """After a prompt that was too long."""
+    content_policy: tuple[str, ...] = ()
+    """After a content that was refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +105,8 @@ class Model:
     abilities: frozenset[Ability] = frozenset({"images", "structured", "tools", "streaming"})
     simulated: bool = False
     """No real money is spent: ``sim/...`` and ``replay/...``."""
+    fallbacks: Fallbacks | None = None
+    """What ``orchestrate.toml`` says shall answer when this model cannot."""
 
     @property
     def name(self) -> str:

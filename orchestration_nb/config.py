@@ -17,6 +17,27 @@
     input_usd_per_mtok = 1.2
     output_usd_per_mtok = 4.0
 
+    [models."openai/gpt-4.1"]
+    fallback = ["anthropic/claude-sonnet-4-5"]          # when it fails
+    context_window_fallback = ["gemini/gemini-2.5-pro"]  # when the prompt is too long for it
+
+    [limits."openai"]                # of a provider or of one model; obeyed by all processes of the workspace
+    requests_per_minute = 500
+    tokens_per_minute = 200_000
+    concurrent = 20
+
+    [budgets.support-month]          # beside the run's own
+    usd = 100.0
+    per = "tag:team"                 # workspace, run, step, flow, notebook, user or tag:NAME; each has its own
+    only = "support"                 # leave away: each team has as much
+    period = "month"                 # day, month; leave away: for ever
+    reached = "pause"                # reject, pause or alert
+
+    [quotas.each-user]
+    requests = 5000
+    per = "user"
+    period = "day"
+
 A workspace file that came with a clone is untrusted until ``orchestrate trust``: see :func:`is_trusted`.
 """
 
@@ -37,6 +58,7 @@ FILE_NAME = "orchestrate.toml"
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 
 
 class _Section(BaseModel):
@@ -64,8 +86,88 @@ class ModelSettings(_Section):
     output_usd_per_mtok: Usd | None = None
     cached_usd_per_mtok: Usd | None = None
     cache_write_usd_per_mtok: Usd | None = None
+    reasoning_usd_per_mtok: Usd | None = None
     context_tokens: Count | None = None
     max_output_tokens: Count | None = None
+    fallback: tuple[str, ...] = ()
+    """Models or aliases that answer when this one fails, in order."""
+    context_window_fallback: tuple[str, ...] = ()
+    """Those that answer when the prompt is too long for this one."""
+    content_policy_fallback: tuple[str, ...] = ()
+    """Those that answer when the content was refused."""
+
+
+class LimitSettings(_Section):
+    """``[limits."provider"]`` or ``[limits."provider/name"]``: what all processes of the workspace may send."""
+
+    requests_per_second: Count | None = None
+    requests_per_minute: Count | None = None
+    requests_per_day: Count | None = None
+    tokens_per_minute: Count | None = None
+    tokens_per_day: Count | None = None
+    concurrent: Count | None = None
+    """Most calls in flight at once."""
+
+
+Reached = Literal["reject", "pause", "alert"]
+"""What happens at a budget's end: the call fails, the run waits for a person, or somebody is told and it goes on."""
+Period = Literal["day", "month"]
+Per = Annotated[str, Field(pattern=r"^(workspace|run|step|flow|notebook|user|tag:[A-Za-z_][\w.-]*)$")]
+
+
+class _Allowance(_Section):
+    per: Per = "workspace"
+    """What has an account of its own: the workspace as a whole, or each run, step, flow, notebook, user, tag value."""
+    only: str | None = None
+    """The one flow, step, notebook, user or tag value that it holds for; ``None``: each has as much."""
+    period: Period | None = None
+    """When it begins anew (UTC); ``None``: never."""
+
+
+class BudgetSettings(_Allowance):
+    """``[budgets.NAME]``."""
+
+    usd: Usd
+    reached: Reached = "reject"
+
+
+class QuotaSettings(_Allowance):
+    """``[quotas.NAME]``: requests that may be sent, and tokens that they may cost."""
+
+    requests: Count | None = None
+    tokens: Count | None = None
+
+
+class BreakerSettings(_Section):
+    """``[breaker]``: when a model that fails is left alone for a while."""
+
+    failure_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of failed attempts in the window that opens the circuit."""
+    window_s: Seconds = 30.0
+    min_calls: Count = 20
+    """Fewer attempts in the window open nothing."""
+    probe_after_s: Seconds = 10.0
+    """How long it stays open before one call probes the model."""
+
+
+class SemanticSettings(_Section):
+    """``[semantic_cache]``: answer from the reply to a question that means the same. Off unless asked for."""
+
+    enabled: bool = False
+    embed: str = "tfidf"
+    """``tfidf`` (local, free) or a model that embeds, such as ``openai/text-embedding-3-small``."""
+    false_hit_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Share of different questions that may be taken for the same; the threshold is chosen for it."""
+    pairs: str | None = None
+    """CSV file with ``left, right, same`` to choose the threshold on; ``None``: the shipped pairs."""
+
+
+class BatchSettings(_Section):
+    """``[batch]``: how ``--batch`` uses the providers' batch APIs."""
+
+    poll_s: Seconds = 20.0
+    most_requests: Count = 10_000
+    """Most requests of one batch; more are sent as several."""
 
 
 class TimeoutSettings(_Section):
@@ -124,9 +226,23 @@ class Settings(_Section):
     concurrency: Annotated[int, Field(gt=0, le=4096)] = 32
     cache_ttl_days: Count | None = 30
     """Days a cached reply may be used; ``None``: for ever."""
+    cache_most_mb: Count = 1024
+    """Megabytes that the cache may take; then what was used longest ago goes."""
+    user: str | None = None
+    """Who runs; ``None``: the environment variable ``ORCHESTRATE_USER``, else the login name."""
+    reached: Reached = "reject"
+    """What happens when a run's own budget is reached: ``reject``, ``pause`` or ``alert``."""
+    degrade: bool = False
+    """A step without an answer yields its default (``None`` unless given), marked ``degraded``."""
     aliases: dict[str, str] = {}
-    providers: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")], ProviderSettings] = {}
+    providers: dict[Name, ProviderSettings] = {}
     models: dict[str, ModelSettings] = {}
+    limits: dict[str, LimitSettings] = {}
+    budgets: dict[Name, BudgetSettings] = {}
+    quotas: dict[Name, QuotaSettings] = {}
+    breaker: BreakerSettings = BreakerSettings()
+    semantic_cache: SemanticSettings = SemanticSettings()
+    batch: BatchSettings = BatchSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     retry: RetrySettings = RetrySettings()
     sim: SimSettings = SimSettings()

@@ -15,27 +15,32 @@
     ├── StepError                   a step of one item failed
     │   ├── PendingReplyError       a reply was used before it was there, or never awaited
     │   └── AnnotationError         a value that its step's annotation refuses
-    ├── CallError                   a model was asked and no usable reply came
-    │   ├── RateLimitedError        429                                   retried
-    │   ├── OverloadedError         503, 529                              retried
-    │   ├── ServerFailedError       any other 5xx                         retried
-    │   ├── CallTimeoutError        connect, first token, between tokens, total   retried
-    │   ├── ConnectionLostError     refused, reset, name not found        retried
-    │   ├── BadReplyError                                                 retried
+    ├── CallError                   a model was asked and no usable reply came     falls back to
+    │   ├── RateLimitedError        429                                   retried  error
+    │   ├── OverloadedError         503, 529                              retried  error
+    │   ├── ServerFailedError       any other 5xx                         retried  error
+    │   ├── CallTimeoutError        connect, first token, between tokens, total   retried  error
+    │   ├── ConnectionLostError     refused, reset, name not found        retried  error
+    │   ├── BadReplyError                                                 retried  error
     │   │   ├── MalformedReplyError
     │   │   ├── TruncatedReplyError
     │   │   └── SchemaNotMetError
-    │   ├── ContextTooLongError
-    │   ├── ContentRefusedError
-    │   ├── BadRequestError
-    │   ├── NotAuthorisedError      no key, or a key that is refused
-    │   ├── NoSuchModelError
-    │   └── NoRecordedReplyError    replay/... has no reply for the prompt
+    │   ├── ContextTooLongError                                                    context_window
+    │   ├── ContentRefusedError                                                    content_policy
+    │   ├── BadRequestError         nobody else could read it either: fails at once
+    │   ├── NotAuthorisedError      no key, or a key that is refused               error
+    │   ├── NoSuchModelError                                                       error
+    │   ├── ModelUnavailableError   its circuit is open: nothing was sent          error
+    │   ├── AllModelsUnavailableError  every model that may answer is unavailable
+    │   └── NoRecordedReplyError    replay/... has no reply for the prompt         error
     ├── CostError
-    │   ├── OverBudgetError
+    │   ├── OverBudgetError         what is spent plus the call's maximum passes a budget
+    │   │   └── BudgetPausedError   the same, where the budget pauses and nobody is there to ask: exit code 4
+    │   ├── OverQuotaError          requests or tokens of a day, a month, a user, a team
     │   └── PriceUnknownError       a budget holds and the model has no price
     └── WorkspaceError
         ├── JournalWriteError       the disk is full or read-only: the run stops
+        ├── StateError              what processes must agree on cannot be written: the run stops
         ├── LedgerNewerError        written by a newer version: left untouched
         ├── LedgerDamagedError
         └── QueryError              SQL that the ledger refuses
@@ -46,6 +51,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 Phase = Literal["connect", "first token", "between tokens", "total"]
@@ -53,6 +59,23 @@ Phase = Literal["connect", "first token", "between tokens", "total"]
 
 Billing = Literal["no", "yes", "unknown"]
 """Whether a failed attempt was billed: surely not, surely, or it may have been."""
+
+FallbackKind = Literal["error", "context_window", "content_policy"]
+"""Which fallbacks of a model take over: those for any failure, for a prompt that is too long, for a refused content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """What a provider's headers say about its limits (``x-ratelimit-*``, ``anthropic-ratelimit-*``)."""
+
+    limit_requests: int | None = None
+    """Requests that are allowed in a window."""
+    remaining_requests: int | None = None
+    reset_requests_s: float | None = None
+    """Seconds until all of them are allowed again."""
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens_s: float | None = None
 
 
 class OrchestrationError(Exception):
@@ -140,6 +163,8 @@ class CallError(OrchestrationError):
 
     retryable: bool = False
     """Whether the same attempt may go better next time."""
+    falls_back: FallbackKind | None = "error"
+    """Which fallbacks may answer instead, or ``None`` where another model would fail alike."""
 
     def __init__(
         self,
@@ -156,6 +181,8 @@ class CallError(OrchestrationError):
         self.retry_after_s = retry_after_s
         self.http_status = http_status
         self.provider_request_id = provider_request_id
+        self.rate_limit: RateLimit | None = None
+        """What the provider's headers said about its limits."""
 
 
 class RateLimitedError(CallError):
@@ -217,13 +244,19 @@ class SchemaNotMetError(BadReplyError):
 class ContextTooLongError(CallError):
     """The prompt is longer than the model can read."""
 
+    falls_back = "context_window"
+
 
 class ContentRefusedError(CallError):
     """The provider or the model refused the content."""
 
+    falls_back = "content_policy"
+
 
 class BadRequestError(CallError):
     """The provider cannot read the request (any other 4xx)."""
+
+    falls_back = None
 
 
 class NotAuthorisedError(CallError):
@@ -232,6 +265,19 @@ class NotAuthorisedError(CallError):
 
 class NoSuchModelError(CallError):
     """The provider does not know the model."""
+
+
+class ModelUnavailableError(CallError):
+    """The model's circuit is open: it failed too often of late, and nothing was sent.
+
+    ``retry_after_s`` says when it is probed next.
+    """
+
+
+class AllModelsUnavailableError(CallError):
+    """Every model that may answer is unavailable, and the deadline of the request leaves no time to wait."""
+
+    falls_back = None
 
 
 class NoRecordedReplyError(CallError):
@@ -243,7 +289,37 @@ class CostError(OrchestrationError):
 
 
 class OverBudgetError(CostError):
-    """What is spent plus the most that the next call can cost passes the budget."""
+    """What is spent plus the most that the next call can cost passes the budget.
+
+    Args:
+        message: One sentence.
+        hint: How to mend it.
+        budget: Name of the budget that refuses.
+        pauses: Whether the run waits for somebody to raise the budget, instead of failing.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", budget: str = "run", pauses: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.budget = budget
+        self.pauses = pauses
+
+
+class BudgetPausedError(OverBudgetError):
+    """A run waits for its budget to be raised, and nobody is there to ask: resume it later."""
+
+
+class OverQuotaError(CostError):
+    """A quota of requests or tokens is used up.
+
+    Args:
+        message: One sentence.
+        hint: How to mend it.
+        quota: Name of the quota that refuses.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", quota: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.quota = quota
 
 
 class PriceUnknownError(CostError):
@@ -256,6 +332,10 @@ class WorkspaceError(OrchestrationError):
 
 class JournalWriteError(WorkspaceError):
     """The journal cannot be written, so that nothing more may be spent."""
+
+
+class StateError(WorkspaceError):
+    """What processes must agree on at once (money, claims) cannot be written, so that nothing more may be spent."""
 
 
 class LedgerNewerError(WorkspaceError):

@@ -38,6 +38,13 @@ class RunStarted:
     items: int | None
     """Number of items, or ``None`` where the input does not say."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    notebook: str | None = None
+    """Path of the notebook or script, relative to the workspace where it lies within; ``None`` where nobody knows."""
+    resumes: RunId | None = None
+    """The first of the runs that this one goes on with: they share one run budget."""
+    batch: bool = False
+    """Whether the calls go through the providers' batch APIs."""
     started_at: datetime
     pid: int
     package_version: str
@@ -102,6 +109,7 @@ class CallFinished:
     output_usd_per_mtok: float | None
     cached_usd_per_mtok: float | None
     cache_write_usd_per_mtok: float | None
+    reasoning_usd_per_mtok: float | None = None
     latency_ms: float
     ttft_ms: float | None
     finish_reason: str | None
@@ -109,6 +117,12 @@ class CallFinished:
     model_version: str | None
     cache: CacheHit
     cache_key: str
+    similarity: float | None = None
+    """On a semantic hit: how like the cached question is, from 0 to 1."""
+    batch: bool = False
+    """Whether it went through the provider's batch API, at its price."""
+    recovered: bool = False
+    """Whether the process that made it died and another one settled it, at the most it can cost."""
     attempts: tuple[Attempt, ...]
     started_at: datetime
     prompt: str
@@ -159,7 +173,101 @@ class RunFinished:
     finished_at: datetime
 
 
-Event = RunStarted | ItemFinished | CallFinished | RequestFinished | RunFinished
+CircuitState = Literal["closed", "open", "half_open"]
+"""How a model's circuit stands: asked freely, not asked, or asked once to see whether it is back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged:
+    """A model's circuit changed its state: one row of ``circuits``."""
+
+    event: Literal["circuit"] = "circuit"
+    model: str
+    state: CircuitState
+    failure_rate: float
+    """Share of the attempts in the window that failed."""
+    attempts: int
+    """Attempts in the window."""
+    reason: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetAlert:
+    """A budget passed a mark, or will be passed before its period ends: one row of ``alerts``."""
+
+    event: Literal["alert"] = "alert"
+    kind: Literal["share", "burn", "reached"]
+    """A share of the budget is spent; at this pace it ends early; a call was refused or the run waits."""
+    budget: str
+    """Its name, and whose it is: ``run``, ``each-user (ada)``."""
+    share: float
+    """Spent over the limit, from 0."""
+    spent_usd: float
+    limit_usd: float
+    message: str
+    """One sentence."""
+    run_id: RunId | None
+    """The run whose call passed it."""
+    raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlanned:
+    """What was expected of a step before its run: one row of ``plans``."""
+
+    event: Literal["plan"] = "plan"
+    plan_id: str
+    run_id: RunId | None
+    """The run that followed, or ``None`` where nothing was run yet."""
+    flow: str
+    step: str
+    model: str
+    calls: float
+    cached_calls: float
+    input_tokens: float
+    output_tokens: float
+    low_usd: float
+    expected_usd: float
+    high_usd: float
+    expected_s: float
+    actual_calls: int | None
+    actual_usd: float | None
+    actual_s: float | None
+    basis: str
+    """What it was reckoned from: ``past calls`` or ``prompts``."""
+    planned_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repriced:
+    """A price was wrong: the calls that were reckoned with it are reckoned anew. One row of ``repricings``."""
+
+    event: Literal["repriced"] = "repriced"
+    model: str
+    since: datetime | None
+    """Calls that began at this time or later, or ``None`` for all."""
+    until: datetime | None
+    """Calls that began before this time; ``None`` stands for the time of the correction."""
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    cached_usd_per_mtok: float | None
+    cache_write_usd_per_mtok: float | None
+    reasoning_usd_per_mtok: float | None
+    repriced_at: datetime
+
+
+Event = (
+    RunStarted
+    | ItemFinished
+    | CallFinished
+    | RequestFinished
+    | RunFinished
+    | CircuitChanged
+    | BudgetAlert
+    | StepPlanned
+    | Repriced
+)
 """All that can happen."""
 
 

@@ -97,7 +97,7 @@ class Asking:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = False
 
-    async def __call__(self, model: str, *, sample: int = 0) -> Reply:
+    async def __call__(self, model: str, *, sample: int = 0, wait: bool = True) -> Reply:  # noqa: ARG002 - for circuits
         """See :class:`orchestration_nb.calls.Ask`."""
         task = asyncio.current_task()
         if task is not None and task is not self._own:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import JournalWriteError
-from orchestration_nb.events import Event
+from orchestration_nb.events import Event, RunFinished, RunStarted
 from orchestration_nb.ledger.lines import encode, header
 from orchestration_nb.state import private_folder
 
@@ -67,8 +67,7 @@ class JournalFile:
                 file, every line before stays, and the next event tries a new file.
         """
         line = encode(event)
-        kind = event.event
-        if self._size == 0 or kind == "run_started":
+        if self._size == 0 or isinstance(event, RunStarted):
             self._choose_file()
             line = line if self._size else header() + line
         try:
@@ -80,9 +79,9 @@ class JournalFile:
             self._give_up()
             raise refusal from error
         self._size += len(line)
-        if kind == "run_started":
+        if isinstance(event, RunStarted):
             self._running.add(event.run_id)
-        elif kind == "run_finished":
+        elif isinstance(event, RunFinished):
             self._running.discard(event.run_id)
 
     def close(self) -> None:

@@ -47,7 +47,31 @@ create view spend as
     from calls where not simulated group by all order by all;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_SECOND = """
+alter table runs add column "user" varchar;
+alter table runs add column notebook varchar;
+alter table runs add column resumes varchar;
+alter table runs add column batch boolean;
+alter table calls add column reasoning_usd_per_mtok double;
+alter table calls add column similarity double;
+alter table calls add column batch boolean;
+alter table calls add column recovered boolean;
+create table circuits (
+    model varchar not null, state varchar, failure_rate double, attempts bigint, reason varchar, changed_at timestamp);
+create table alerts (
+    kind varchar, budget varchar not null, share double, spent_usd double, limit_usd double, message varchar,
+    run_id varchar, raised_at timestamp);
+create table plans (
+    plan_id varchar not null, run_id varchar, flow varchar, step varchar, model varchar, calls double,
+    cached_calls double, input_tokens double, output_tokens double, low_usd double, expected_usd double,
+    high_usd double, expected_s double, actual_calls bigint, actual_usd double, actual_s double, basis varchar,
+    planned_at timestamp);
+create table repricings (
+    model varchar not null, since timestamp, until timestamp, input_usd_per_mtok double, output_usd_per_mtok double,
+    cached_usd_per_mtok double, cache_write_usd_per_mtok double, reasoning_usd_per_mtok double, repriced_at timestamp);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 """One script a version: the first makes version 1 of nothing, the next version 2 of version 1."""
 
 
@@ -74,8 +98,8 @@ _RUN_STARTED = Load(
         run_id varchar; flow varchar; source varchar;
         steps struct(name varchar, kind varchar, line bigint, needs varchar[], once boolean)[];
         strategy varchar; model varchar; budget_usd double; concurrency bigint; seed bigint; sample bigint;
-        items bigint; tags map(varchar, varchar); started_at timestamp; pid bigint; package_version varchar;
-        segment varchar"""),
+        items bigint; tags map(varchar, varchar); user varchar; notebook varchar; resumes varchar; batch boolean;
+        started_at timestamp; pid bigint; package_version varchar; segment varchar"""),
     required=("run_id", "started_at"),
     into=("insert into runs by name select *, 'running' as status from staged_run_started",),
 )
@@ -99,9 +123,11 @@ _CALL = Load(
         status varchar; error_type varchar; error varchar; input_tokens bigint; cached_tokens bigint;
         cache_write_tokens bigint; output_tokens bigint; reasoning_tokens bigint; cost_usd double;
         billed_usd double; bill_unknown boolean; simulated boolean; input_usd_per_mtok double;
-        output_usd_per_mtok double; cached_usd_per_mtok double; cache_write_usd_per_mtok double; latency_ms double;
+        output_usd_per_mtok double; cached_usd_per_mtok double; cache_write_usd_per_mtok double;
+        reasoning_usd_per_mtok double; latency_ms double;
         ttft_ms double; finish_reason varchar; provider_request_id varchar; model_version varchar; cache varchar;
-        cache_key varchar; started_at timestamp; prompt varchar; reply varchar;
+        cache_key varchar; similarity double; batch boolean; recovered boolean; started_at timestamp; prompt varchar;
+        reply varchar;
         attempts struct(number bigint, status varchar, error_type varchar, error varchar, wait_ms double,
             latency_ms double, http_status bigint, provider_request_id varchar)[]"""),
     required=("call_id", "request_id", "run_id", "status"),
@@ -132,6 +158,36 @@ _RUN_FINISHED = Load(
                cost_usd = f.cost_usd, billed_usd = f.billed_usd, finished_at = f.finished_at
            from staged_run_finished as f where runs.run_id = f.run_id""",
     ),
+)
+_CIRCUIT = Load(
+    columns=_columns("""
+        model varchar; state varchar; failure_rate double; attempts bigint; reason varchar; changed_at timestamp"""),
+    required=("model", "state"),
+    into=("insert into circuits by name select * from staged_circuit",),
+)
+_ALERT = Load(
+    columns=_columns("""
+        kind varchar; budget varchar; share double; spent_usd double; limit_usd double; message varchar; run_id varchar;
+        raised_at timestamp"""),
+    required=("budget",),
+    into=("insert into alerts by name select * from staged_alert",),
+)
+_PLAN = Load(
+    columns=_columns("""
+        plan_id varchar; run_id varchar; flow varchar; step varchar; model varchar; calls double; cached_calls double;
+        input_tokens double; output_tokens double; low_usd double; expected_usd double; high_usd double;
+        expected_s double; actual_calls bigint; actual_usd double; actual_s double; basis varchar;
+        planned_at timestamp"""),
+    required=("plan_id", "step"),
+    into=("insert into plans by name select * from staged_plan",),
+)
+_REPRICED = Load(
+    columns=_columns("""
+        model varchar; since timestamp; until timestamp; input_usd_per_mtok double; output_usd_per_mtok double;
+        cached_usd_per_mtok double; cache_write_usd_per_mtok double; reasoning_usd_per_mtok double;
+        repriced_at timestamp"""),
+    required=("model", "input_usd_per_mtok", "output_usd_per_mtok"),
+    into=("insert into repricings by name select * from staged_repriced",),
 )
 _BAD = Load(
     columns=_columns("segment varchar; at_byte bigint; why varchar; line varchar; merged_at timestamp"),
@@ -164,6 +220,10 @@ LOADS: dict[str, Load] = {
     "call": _CALL,
     "request": _REQUEST,
     "run_finished": _RUN_FINISHED,
+    "circuit": _CIRCUIT,
+    "alert": _ALERT,
+    "plan": _PLAN,
+    "repriced": _REPRICED,
     "bad": _BAD,
     "segment": _SEGMENT,
 }

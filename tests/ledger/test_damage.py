@@ -130,7 +130,10 @@ class TestNewer:
         before = file_of(tmp_path).read_bytes()
         ledger = Ledger(tmp_path)
         for ask in (ledger.merge, ledger.runs, lambda: ledger.sql("select 1"), lambda: ledger.prune(0)):
-            with pytest.raises(LedgerNewerError, match=r"has schema version 2; .* knows up to 1\.") as caught:
+            with pytest.raises(
+                LedgerNewerError,
+                match=f"has schema version {len(schema.MIGRATIONS) + 1}; .* knows up to {len(schema.MIGRATIONS)}",
+            ) as caught:
                 ask()
             assert "Update orchestration_nb" in caught.value.hint
         assert file_of(tmp_path).read_bytes() == before
@@ -182,7 +185,7 @@ def test_an_older_one_is_brought_up_to_date_with_its_rows(
     write(happened.call("r2"))
     assert ledger.sql("select run_id, mood from calls order by 1").run_id.tolist() == ["r1", "r2"]
     assert ledger.sql("from scores").empty
-    assert ledger.sql("select version from ledger_version order by 1").version.tolist() == [1, 2]
+    assert ledger.sql("select version from ledger_version order by 1").version.tolist() == list(range(1, len(more) + 1))
 
 
 def test_a_migration_that_fails_changes_nothing(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

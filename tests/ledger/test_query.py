@@ -130,7 +130,7 @@ def test_refuses_whatever_is_no_question(
     [
         ("from runs select run_id order by 1", [["r1"], ["r2"]]),
         ("with x as (select 1 as one) select * from x;", [[1]]),
-        ("select count(*) from (describe calls)", [[31]]),
+        ("select count(*) from (describe segments)", [[6]]),
         ("pivot (select run_id, model from calls where run_id = 'r1') on model in ('sim/small')", None),
         ("show tables", None),
         ("summarize calls", None),
