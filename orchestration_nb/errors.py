@@ -46,7 +46,8 @@
         └── QueryError              SQL that the ledger refuses
 
     ControlSignal (BaseException)   not an Exception, so that user code cannot swallow it
-    └── RunCancelled
+    ├── RunCancelled
+    └── RunPaused                   nobody raises the budget now: the item ends as paused
 """
 
 from __future__ import annotations
@@ -356,3 +357,7 @@ class ControlSignal(BaseException):
 
 class RunCancelled(ControlSignal):
     """The run was cancelled."""
+
+
+class RunPaused(ControlSignal):
+    """The run waits for its budget, and is left until somebody resumes it."""

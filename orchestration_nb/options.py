@@ -8,6 +8,7 @@ import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypedDict, get_args
 
+from orchestration_nb.config import Reached
 from orchestration_nb.engine.run import OnError
 from orchestration_nb.errors import UsageError
 
@@ -34,7 +35,16 @@ class RunOptions(TypedDict, total=False):
     fresh: bool
     """Pay again for what the cache holds."""
     tags: Mapping[str, str]
-    """Kept with the run in the ledger."""
+    """Kept with the run in the ledger; budgets and quotas can hold for a tag."""
+    on_budget: Reached | None
+    """What happens when the run's budget is reached: ``reject`` (calls fail), ``pause`` (the run waits for a person) or
+    ``alert`` (it is said, and the run goes on); ``None``: the setting ``reached``."""
+    degrade: bool
+    """A step without an answer yields its ``default=``, or ``None``, marked ``degraded``."""
+    batch: bool
+    """Ask through the providers' batch APIs: half the price, hours instead of seconds."""
+    resumes: str | None
+    """A run of this flow to go on with, by its id or ``last``: both spend the same budget."""
 
 
 def check_options(options: RunOptions) -> None:
@@ -53,6 +63,8 @@ def check_options(options: RunOptions) -> None:
     on_error, tags = options.get("on_error", "keep"), options.get("tags")
     if on_error not in get_args(OnError):
         raise UsageError(f"on_error={on_error!r} means nothing.", hint="Write keep or stop.")
+    if options.get("on_budget") not in {None, *get_args(Reached)}:
+        raise UsageError(f"on_budget={options['on_budget']!r} means nothing.", hint="Write reject, pause or alert.")
     if not (tags is None or isinstance(tags, Mapping)):
         raise UsageError(f"tags={tags!r} cannot be kept.", hint='Write tags={"team": "support"}.')
     if not _is_whole(seed := options.get("seed", 0)) or not 0 <= seed < 2**32:

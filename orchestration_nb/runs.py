@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration_nb.engine.loop import POLL_S, wait
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.engine.run import FlowRun
-from orchestration_nb.errors import OrchestrationError, UsageError
+from orchestration_nb.errors import OrchestrationError, OverBudgetError, UsageError
 from orchestration_nb.events import Event, RequestFinished, RunStatus
 from orchestration_nb.frames import Table, results_of
 from orchestration_nb.ids import RunId
@@ -167,15 +167,42 @@ class Run:
         """Sends nothing more until :meth:`resume`; what is in flight ends."""
         self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.pause)
 
-    def resume(self) -> None:
-        """Goes on after :meth:`pause`."""
-        self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.resume)
+    @property
+    def waits_for(self) -> OverBudgetError | None:
+        """The budget that the run waits for, as the refusal that it met, or ``None``."""
+        return self._flow_run.context.waits_for
 
-    def wait(self, *, on_tick: Callable[[], None] | None = None) -> Run:
+    def resume(self, budget: float | None = None) -> None:
+        """Goes on after :meth:`pause`, or after a budget was reached.
+
+        Args:
+            budget: The new amount in US dollars of the budget that the run waits for; ``None`` leaves it.
+
+        Raises:
+            UsageError: If that budget is not more than what is spent of it, or the run waits for none.
+            StateError: If it cannot be written down.
+        """
+        loop = self._workspace.engine.loop
+        if budget is not None:
+            refusal = self.waits_for
+            if refusal is None:
+                raise UsageError(f"The run {self.id} waits for no budget.", hint="resume() without an amount goes on.")
+            wait(self._workspace.engine.submit(self._flow_run.context.budget.raise_limit(refusal.budget, budget)))
+        loop.call_soon_threadsafe(self._flow_run.resume)
+
+    def leave(self) -> None:
+        """Ends a run that waits for its budget where it stands; ``resumes=`` goes on with it another day."""
+        self._workspace.engine.loop.call_soon_threadsafe(self._flow_run.leave)
+
+    def wait(
+        self, *, on_tick: Callable[[], None] | None = None, ask: Callable[[OverBudgetError], None] | None = None
+    ) -> Run:
         """Blocks until the run has ended.
 
         Args:
             on_tick: Called every 50 ms on the caller's thread.
+            ask: Called there when the run waits for a budget; calls :meth:`resume` or :meth:`leave`. Without it the run
+                ends as ``paused``, since nobody could raise the budget while this waits.
 
         Raises:
             KeyboardInterrupt: If interrupted; the run is cancelled first.
@@ -185,15 +212,22 @@ class Run:
             raise UsageError("A flow cannot block the engine's own thread.", hint="Write `await flow.amap(...)`.")
         try:
             with self._workspace.engine.executor.lending():
-                wait(self._flow_run.ended, on_tick=on_tick)
+                wait(self._flow_run.ended, on_tick=lambda: self._tick(on_tick, ask))
         except KeyboardInterrupt:
             self.cancel()
             concurrent.futures.wait([self._flow_run.ended], timeout=CANCEL_S)
             raise
         return self._ended()
 
+    def _tick(self, on_tick: Callable[[], None] | None, ask: Callable[[OverBudgetError], None] | None) -> None:
+        refusal = self.waits_for
+        if refusal is not None and not self._flow_run.context.left:
+            (ask or (lambda _: self.leave()))(refusal)
+        if on_tick is not None:
+            on_tick()
+
     async def done(self) -> Run:
-        """Waits in an async cell until the run has ended.
+        """Waits in an async cell until the run has ended; one that waits for its budget goes on waiting.
 
         An idle loop of a kernel is not woken by an interrupt, so this waits in small steps.
 

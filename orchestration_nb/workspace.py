@@ -26,6 +26,7 @@ from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
 from orchestration_nb.state import State
+from orchestration_nb.whence import notebook_path, user_name
 
 if TYPE_CHECKING:
     from orchestration_nb.events import Listener
@@ -88,6 +89,16 @@ class Workspace:
         self.engine.on_close(self._close)
         if self.settings.ledger.keep_days is not None:
             self.engine.executor.submit(self._forget_old, self.settings.ledger.keep_days)
+
+    @property
+    def user(self) -> str:
+        """Whose money runs spend here."""
+        return user_name(self.settings.user)
+
+    @property
+    def notebook(self) -> str | None:
+        """The notebook or script that runs, relative to the folder where it lies within."""
+        return notebook_path(self.folder)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.folder}>"

@@ -6,7 +6,8 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from orchestration_nb.errors import OverBudgetError
+from orchestration_nb.config import Reached
+from orchestration_nb.errors import OverBudgetError, UsageError
 
 
 def dollars(usd: float) -> str:
@@ -41,12 +42,25 @@ class Budget:
         limit_usd: US dollars.
     """
 
-    def __init__(self, limit_usd: float) -> None:
+    def __init__(self, limit_usd: float, *, reached: Reached = "reject") -> None:
         self.limit_usd = limit_usd
+        self._reached = reached
         self.spent_usd = 0.0
         self.held_usd = 0.0
         self._open = 0
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+
+    async def raise_limit(self, budget: str, to_usd: float) -> None:  # noqa: ARG002 - there is one budget
+        """Holds at most ``to_usd`` from now on.
+
+        Raises:
+            UsageError: If more is spent already.
+        """
+        if not to_usd > self.spent_usd:
+            hint = "Give the new amount as a whole, what is spent included."
+            raise UsageError(f"{dollars(self.spent_usd)} of the budget is spent already.", hint=hint)
+        self.limit_usd = to_usd
+        self._wake()
 
     async def reserve(self, usd: float) -> Hold:
         """Sets the most that an attempt can cost aside; waits where only open holds stand against it.
@@ -84,15 +98,16 @@ class Budget:
         self._waiting.remove(entry)
 
     def _fits(self, usd: float) -> bool:
-        return self.spent_usd + self.held_usd + usd <= self.limit_usd * (1 + 1e-12)
+        return self._reached == "alert" or self.spent_usd + self.held_usd + usd <= self.limit_usd * (1 + 1e-12)
 
     def _refuse_hopeless(self, usd: float) -> None:
-        if self.spent_usd + usd > self.limit_usd * (1 + 1e-12):
+        if self._reached != "alert" and self.spent_usd + usd > self.limit_usd * (1 + 1e-12):
             raise OverBudgetError(
                 f"The budget of {dollars(self.limit_usd)} does not cover the next call: {dollars(self.spent_usd)} is "
                 f"spent and the call could cost up to {dollars(usd)}.",
                 hint="Raise it with --budget USD (or budget= in Python), or lower max_tokens. "
                 "What is finished is kept and is not paid again.",
+                pauses=self._reached == "pause",
             )
 
     def _end(self, hold: Hold, usd: float) -> None:

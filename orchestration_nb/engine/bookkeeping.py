@@ -12,7 +12,7 @@ from orchestration_nb.catalog import FREE, Model, Price
 from orchestration_nb.cost.budget import Hold
 from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.engine.services import RunContext
-from orchestration_nb.errors import CallError, CallTimeoutError, ControlSignal, SchemaNotMetError
+from orchestration_nb.errors import CallError, CallTimeoutError, ControlSignal, RunPaused, SchemaNotMetError
 from orchestration_nb.events import CallFinished, RequestFinished
 from orchestration_nb.ids import CallId, new_id
 from orchestration_nb.messages import Image, Message, Text, ToolCall
@@ -22,6 +22,8 @@ NOTHING = Usage()
 
 def status_of(error: BaseException) -> Status:
     """How something ended that ended with this error."""
+    if isinstance(error, RunPaused):
+        return "paused"
     return "cancelled" if isinstance(error, asyncio.CancelledError | ControlSignal) else "failed"
 
 

@@ -112,9 +112,9 @@ class ItemWork:
             raise
         return self._ended((clock.monotonic() - started_s) * 1000)
 
-    def cancelled(self) -> ItemFinished:
-        """The item as a cancelled one, with the steps that had ended."""
-        self._errors.insert(0, ("", asyncio.CancelledError()))
+    def given_up(self, signal: BaseException) -> ItemFinished:
+        """The item as a cancelled or paused one, with the steps that had ended."""
+        self._errors.insert(0, ("", signal))
         return self._ended(0.0)
 
     def _ended(self, latency_ms: float) -> ItemFinished:
@@ -123,7 +123,7 @@ class ItemWork:
         sentence = None
         if error is not None:
             status = status_of(error)
-            sentence = f"{step_name}: {explain(error)}" if step_name else "cancelled"
+            sentence = f"{step_name}: {explain(error)}" if step_name else status
         elif self.broken:
             status, sentence = "failed", next(iter(self.broken.values()))
         elif any(step.status == "degraded" for step in self.finished):
@@ -280,10 +280,10 @@ class ItemWork:
         try:
             reply = await answer(request, run, tally)
         except (CallError, CostError):
-            if not pending.has_default:
+            if not (pending.has_default or run.degrade):
                 raise
             tally.degraded = True
-            return pending.default
+            return pending.default if pending.has_default else None
         return reply.value
 
     def _book(self, evaluated: Evaluated, error: BaseException | None) -> None:

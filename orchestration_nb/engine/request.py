@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from orchestration_nb.calls import RawReply, Reply, Request, Strategy
 from orchestration_nb.cost.bounds import most_input_tokens, most_output_tokens
+from orchestration_nb.cost.budget import Hold
 from orchestration_nb.cost.cache import CachedReply, cache_key
 from orchestration_nb.engine.bookkeeping import CallBook, RequestBook
 from orchestration_nb.engine.services import RunContext
@@ -22,6 +23,7 @@ from orchestration_nb.errors import (
     JournalWriteError,
     NoSuchModelError,
     NotAuthorisedError,
+    OverBudgetError,
     PriceUnknownError,
     SchemaNotMetError,
     StepError,
@@ -229,7 +231,7 @@ async def _pay(request: Request, run: RunContext, book: CallBook, max_tokens: in
     async def attempt(number: int, waited_s: float) -> tuple[RawReply, Any]:
         nonlocal asked
         most_usd = model.price.most_usd(most_input_tokens(asked), max_tokens)  # type: ignore[union-attr]
-        hold = await run.budget.reserve(most_usd)
+        hold = await _reserve(run, most_usd)
         book.begin(number, waited_s, hold)
         async with run.turns:
             await run.unpaused.wait()
@@ -251,6 +253,17 @@ async def _pay(request: Request, run: RunContext, book: CallBook, max_tokens: in
 
     raw, value = await retry_waits(attempt, services.retry, services.clock, deadline_s=request.timeout_s)
     return book.answered(raw, value)
+
+
+async def _reserve(run: RunContext, most_usd: float) -> Hold:
+    """Sets the money of an attempt aside; where the budget pauses, waits until somebody raises it."""
+    while True:
+        try:
+            return await run.budget.reserve(most_usd)
+        except OverBudgetError as refusal:
+            if not refusal.pauses:
+                raise
+            await run.wait_for_budget(refusal)
 
 
 def _validate(request: Request, raw: RawReply, number: int) -> Any:

@@ -13,7 +13,16 @@ from typing import Any, Literal
 from orchestration_nb.engine.items import ItemWork, Plan
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.services import RunContext
-from orchestration_nb.errors import ControlSignal, JournalWriteError, OrchestrationError, OverBudgetError, StepError
+from orchestration_nb.errors import (
+    BudgetPausedError,
+    ControlSignal,
+    JournalWriteError,
+    OrchestrationError,
+    OverBudgetError,
+    RunPaused,
+    StateError,
+    StepError,
+)
 from orchestration_nb.events import ItemFinished, RunFinished, RunStarted, RunStatus, StepFinished
 from orchestration_nb.flow import BoundFlow
 
@@ -69,7 +78,9 @@ class FlowRun:
             if self.context.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - cancelled before it began
             await self._work()
-            status = "failed" if self.stopped_because else "done"
+            status = "paused" if self.context.left else "failed" if self.stopped_because else "done"
+        except RunPaused:  # by a step that is evaluated once, so that no item can go on
+            status = "paused"
         except (asyncio.CancelledError, ControlSignal):
             status = "cancelled"
         except JournalWriteError as caught:
@@ -99,10 +110,21 @@ class FlowRun:
             self.context.progress.status = "paused"
 
     def resume(self) -> None:
-        """Goes on after :meth:`pause`; on the engine's loop."""
+        """Goes on after :meth:`pause`, or after a budget was reached; on the engine's loop."""
         if self.context.progress.status == "paused":
-            self.context.unpaused.set()
-            self.context.progress.status = "running"
+            self.context.go_on()
+
+    def leave(self) -> None:
+        """Ends a paused run where it stands, to be resumed another day; on the engine's loop.
+
+        What is in flight ends and is kept; what waits for the budget, or was not begun, is ``paused``.
+        """
+        refusal = self.context.waits_for
+        if refusal is None or self.context.left:
+            return
+        self.context.left = self._stopping = True
+        self.stopped_because = BudgetPausedError(str(refusal), hint=refusal.hint, budget=refusal.budget, pauses=True)
+        self.context.unpaused.set()
 
     async def _save_replies(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):  # the process ends: closing the workspace saves the rest
@@ -154,8 +176,8 @@ class FlowRun:
         work = ItemWork(plan, self.context, -1, {})
         try:
             ended = await work.work()
-        except (asyncio.CancelledError, ControlSignal):
-            self.context.record(work.cancelled())
+        except (asyncio.CancelledError, ControlSignal) as signal:
+            self.context.record(work.given_up(signal))
             raise
         self.context.record(ended)
         self.once = ended.steps
@@ -179,23 +201,25 @@ class FlowRun:
         work = ItemWork(plan, self.context, index, {**self._base, **item, "item": item}, dict(self._broken))
         try:
             ended = await work.work()
-        except (asyncio.CancelledError, ControlSignal):
-            ended = work.cancelled()
-            self._take(ended, work.scope)
+        except RunPaused as signal:
+            self._take(work.given_up(signal), work.scope)
+            return  # what is in flight for other items goes on to its end
+        except (asyncio.CancelledError, ControlSignal) as signal:
+            self._take(work.given_up(signal), work.scope)
             raise
         self._note_error(work.first_error)
         self._take(ended, work.scope)
 
     def _note_error(self, error: BaseException | None) -> None:
         self.first_error = self.first_error or error
-        if isinstance(error, OverBudgetError):
+        if isinstance(error, OverBudgetError | StateError):
             self.stopped_because = self.stopped_because or error
 
     def _take(self, ended: ItemFinished, scope: dict[str, Any]) -> None:
         self.context.record(ended)
         self.outcome.put(ended, scope)
         progress = self.context.progress
-        if ended.status == "cancelled":
+        if ended.status in {"cancelled", "paused"}:
             return  # begun, and not done
         progress.done += 1
         if ended.status not in ("ok", "degraded"):

@@ -15,7 +15,7 @@ from orchestration_nb.clock import Clock
 from orchestration_nb.cost.budget import Budget
 from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.engine.progress import Progress
-from orchestration_nb.errors import CallError
+from orchestration_nb.errors import CallError, OverBudgetError, RunPaused
 from orchestration_nb.events import Event, Journal, Listener
 from orchestration_nb.ids import RunId
 from orchestration_nb.resilience import RetryPolicy
@@ -96,6 +96,34 @@ class RunContext:
     """Nothing more is begun, whatever becomes of what is under way."""
     unusable: dict[str, CallError] = field(default_factory=dict)
     """Models that this run does not ask again, by name: the key is refused, or there is no such model."""
+    degrade: bool = False
+    """A step without an answer yields its default, or ``None``, instead of failing."""
+    batch: bool = False
+    """Calls go through the providers' batch APIs."""
+    waits_for: OverBudgetError | None = None
+    """The budget that the run waits for."""
+    left: bool = False
+    """Nobody raises that budget now: what needs it ends as paused."""
+
+    async def wait_for_budget(self, refusal: OverBudgetError) -> None:
+        """Pauses the run until it is resumed.
+
+        Raises:
+            RunPaused: If it is left instead.
+        """
+        if not self.left and self.progress.status in {"running", "paused"}:
+            self.waits_for = self.waits_for or refusal
+            self.unpaused.clear()
+            self.progress.status, self.progress.note = "paused", str(self.waits_for)
+            await self.unpaused.wait()
+        if self.left:
+            raise RunPaused
+
+    def go_on(self) -> None:
+        """Ends the pause."""
+        self.waits_for = None
+        self.progress.status, self.progress.note = "running", ""
+        self.unpaused.set()
 
     def record(self, event: Event) -> None:
         """Journals an event, then tells the listeners. One that raises is logged, and hears no more of this run.

@@ -1,0 +1,35 @@
+"""Who runs, and from where: what budgets, quotas and the ledger tell users and notebooks apart by."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def user_name(configured: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """Whose money is spent: the setting ``user``, else ``ORCHESTRATE_USER``, else the login name."""
+    named = configured or environ.get("ORCHESTRATE_USER")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user id has no name
+        return str(os.getuid())
+
+
+def notebook_path(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The notebook or script that runs, relative to the workspace ``folder`` where it lies within.
+
+    A headless runner says it in ``ORCHESTRATE_NOTEBOOK``, JupyterLab in ``JPY_SESSION_NAME``; a script is the file that
+    Python was started with. ``None`` where nobody knows, such as in a terminal.
+    """
+    named = environ.get("ORCHESTRATE_NOTEBOOK") or environ.get("JPY_SESSION_NAME")
+    if named is None and "IPython" not in sys.modules:
+        named = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not named:
+        return None
+    path = Path(os.path.abspath(folder / named))  # noqa: PTH100 - resolve() would follow links away from the name
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
