@@ -21,6 +21,7 @@ from orchestration_nb.plan import Plan, plan_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
+from orchestration_nb.whence import resumption
 from orchestration_nb.workspace import Workspace
 
 __all__ = ["Flow", "Plan", "Run", "RunOptions"]
@@ -164,7 +165,8 @@ def _input(frame: Any, options: RunOptions) -> Table | None:
 
 def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions) -> Run:
     settings, clock = workspace.settings, workspace.clock
-    budget, concurrency = amount(options, settings.budget_usd), count(options, settings.concurrency)
+    account, concurrency = _account(workspace, flow, options), count(options, settings.concurrency)
+    budget = account.limit_usd
     strategy_name, model = _chosen(workspace, options)
     _check_models(workspace, bound, model, strategy_name)
     requests = Requests()
@@ -203,6 +205,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         tags={str(name): str(value) for name, value in (options.get("tags") or {}).items()},
         user=workspace.user,
         notebook=workspace.notebook,
+        resumes=account.root,
         batch=context.batch,
         started_at=clock.now(),
         package_version=__version__,
@@ -218,6 +221,39 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     )
     workspace.engine.submit(flow_run.execute())
     return Run(flow, run_id, progress, flow_run, table, workspace, requests)
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """The money of a run: its own, or that of the run it goes on with."""
+
+    root: RunId | None
+    """The first of the runs that share it, or ``None`` for a run of its own."""
+    limit_usd: float
+
+
+def _account(workspace: Workspace, flow: Flow, options: RunOptions) -> _Account:
+    """The run budget: a run that is resumed goes on with the account of the first one, and its limit unless given."""
+    named, given = options.get("resumes"), options.get("budget")
+    said = resumption() if named is None else None
+    if said is not None and _flow_of(workspace, said[0]) == flow.name:
+        named, given = said[0], said[1] if given is None or said[1] is not None else given
+    if named is None:
+        return _Account(None, amount(options, workspace.settings.budget_usd))
+    if named == "last":
+        newest = workspace.ledger.sql("select max(run_id) as run_id from runs where flow = ?", [flow.name])
+        named = str(newest["run_id"].iloc[0]) if newest["run_id"].notna().all() else named
+    run = workspace.ledger.run(named).run
+    if run["flow"] != flow.name:
+        raise UsageError(
+            f"The run {named} is one of {run['flow']!r}, not of {flow.name!r}.", hint="`%orchestrate runs` lists them."
+        )
+    limit_usd = float(run["budget_usd"]) if given is None else amount({"budget": given}, 0)
+    return _Account(RunId(run["resumes"] or run["run_id"]), limit_usd)
+
+
+def _flow_of(workspace: Workspace, run: str) -> str:
+    return str(workspace.ledger.run(run).run["flow"])
 
 
 def _chosen(workspace: Workspace, options: RunOptions) -> tuple[str, str | None]:

@@ -20,6 +20,15 @@ def user_name(configured: str | None, environ: Mapping[str, str] = os.environ) -
         return str(os.getuid())
 
 
+def resumption(environ: Mapping[str, str] = os.environ) -> tuple[str, float | None] | None:
+    """The run that a headless runner goes on with, and its new budget in US dollars, or ``None``.
+
+    ``ORCHESTRATE_RESUME`` is the run's id, and where the budget is raised a colon and the amount: ``0198c2...:4.50``.
+    """
+    run, _, amount = environ.get("ORCHESTRATE_RESUME", "").partition(":")
+    return (run, float(amount) if amount else None) if run else None
+
+
 def notebook_path(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:
     """The notebook or script that runs, relative to the workspace ``folder`` where it lies within.
 

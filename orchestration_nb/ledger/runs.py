@@ -48,7 +48,8 @@ class RunDetails:
     """What the ledger knows of one run."""
 
     run: dict[str, Any]
-    """The run's row of the list of runs, and ``source``, ``budget_usd``, ``concurrency``, ``seed``, ``sample``."""
+    """The run's row of the list of runs, and ``source``, ``budget_usd``, ``concurrency``, ``seed``,
+    ``sample``, ``user``, ``notebook``, ``resumes`` (the first run that it goes on with), ``batch``."""
     steps: pd.DataFrame
     """A row a step: ``step, items, ok, failed, cost_usd, p50_ms, p95_ms``."""
     models: pd.DataFrame
@@ -79,7 +80,11 @@ def details(connection: duckdb.DuckDBPyConnection, name: str) -> RunDetails:
     run_id = _meant(connection, name)
     listed = connection.execute(f"{_LISTED} where run_id = ?", [run_id])
     run = _first_row(listed) | _first_row(
-        connection.execute("select source, budget_usd, concurrency, seed, sample from runs where run_id = ?", [run_id])
+        connection.execute(
+            'select source, budget_usd, concurrency, seed, sample, "user", notebook, resumes, batch from runs '
+            "where run_id = ?",
+            [run_id],
+        )
     )
     steps, models, errors = (as_frame(connection.sql(query, params=[run_id])) for query in (_STEPS, _MODELS, _ERRORS))
     return RunDetails(run=run, steps=steps, models=models, errors=errors)

@@ -151,3 +151,35 @@ class TestDegrade:
         assert rows.loc[rows["_status"] == "degraded", "length"].eq(0).all()
         steps = workspace.ledger.sql("select count(*) as n from steps where status = 'degraded'")
         assert steps["n"].tolist() == [4]
+
+
+class TestResumedInAnotherRun:
+    def test_it_goes_on_with_the_same_flow_only(self, flow: Flow) -> None:
+        first = flow.map(ROWS, budget=ONE_USD * 10, on_budget="pause")
+        other = Flow.from_source(SOURCE, name="other", workspace=flow.workspace)
+        with pytest.raises(UsageError, match=r"one of 'triage', not of 'other'"):
+            other.map(ROWS, resumes=str(first.id))
+        with pytest.raises(UsageError, match="no run 'nothing'"):
+            flow.map(ROWS, resumes="nothing")
+
+    @pytest.mark.parametrize("named", ["last", "id"])
+    def test_it_pays_only_what_is_left_and_says_what_it_goes_on_with(self, flow: Flow, named: str) -> None:
+        first = flow.map(ROWS, budget=ONE_USD * 10, on_budget="pause")
+        before = sent(flow)
+        second = flow.map(ROWS, budget=1.0, resumes="last" if named == "last" else str(first.id))
+        assert second.status == "done"
+        assert sent(flow) == 40
+        assert second.billed_usd == pytest.approx(ONE_USD * (40 - before))
+        third = flow.map(ROWS, resumes=str(second.id))
+        rows = flow.workspace.ledger.sql("select run_id, resumes, budget_usd from runs order by run_id")
+        assert rows["resumes"].tolist()[1:] == [str(first.id)] * 2
+        assert third.progress.budget_usd == pytest.approx(1.0)
+
+    def test_a_headless_runner_says_it_by_the_environment(self, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = flow.map(ROWS, budget=ONE_USD * 10, on_budget="pause")
+        monkeypatch.setenv("ORCHESTRATE_RESUME", f"{first.id}:0.5")
+        second = flow.map(ROWS, budget=ONE_USD * 10, on_budget="pause")
+        assert second.status == "done"
+        assert second.progress.budget_usd == pytest.approx(0.5)
+        other = Flow.from_source(SOURCE, name="other", workspace=flow.workspace).map(ROWS.head(2), budget=1.0)
+        assert other.progress.budget_usd == pytest.approx(1.0)
