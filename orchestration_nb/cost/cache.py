@@ -1,19 +1,19 @@
 """The exact cache: the same question to the same model is paid once.
 
-Two floors: entries in memory, and behind them the workspace's state store, which outlives the process. Writes to the
-store are gathered and flushed together, off the engine's loop.
+Two floors: entries in memory, and behind them the workspace's state store, which outlives the process and is shared by
+all processes of the workspace. A question is looked up and claimed there at once, so that of several processes that
+ask the same, one pays.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, Protocol
 
 import orjson
 
@@ -23,18 +23,49 @@ from orchestration_nb.clock import Clock
 from orchestration_nb.messages import Image, Text, ToolCall
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
-FLUSH_AT: Final = 128
-FLUSH_AFTER_S: Final = 0.25
+NOTE_EVERY: Final = timedelta(minutes=5)
+"""Uses of one entry that are nearer together than this are noted as one: a hit must not cost a write."""
+NOTED_AT_ONCE: Final = 1024
+FIRST_LOOK_S: Final = 0.05
+"""How soon it is looked whether another process has answered; then ever later, up to ``MOST_LOOK_S``."""
+MOST_LOOK_S: Final = 0.4
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
+_NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001
+
+
+class Stored(Protocol):
+    """An entry of the store: :class:`orchestration_nb.state.replies.Entry`."""
+
+    @property
+    def reply(self) -> bytes:
+        """The reply as it was kept."""
+
+    @property
+    def created_us(self) -> int:
+        """When it was made: microseconds since 1970."""
+
+    @property
+    def used_us(self) -> int:
+        """When it was last used, as far as was noted."""
 
 
 class CacheStore(Protocol):
-    """Where entries outlive the process: :class:`orchestration_nb.state.State`."""
+    """Where entries outlive the process: :class:`orchestration_nb.state.replies.Replies`."""
 
-    def cached(self, key: str, *, now: datetime) -> bytes | None:
-        """The entry, or ``None``."""
+    async def find_or_claim(self, key: str) -> Stored | Literal["ours", "theirs"]:
+        """The entry; where there is none, whether this process has claimed the question or another one has."""
 
-    def remember(self, entries: Sequence[tuple[str, bytes, datetime]]) -> None:
-        """Keeps entries of (key, entry, created at)."""
+    def keep(self, key: str, reply: bytes) -> None:
+        """Keeps a reply, soon, and ends the claim."""
+
+    def release(self, key: str) -> None:
+        """Ends the claim of a question that was not answered."""
+
+    def note_use(self, keys: Sequence[str]) -> None:
+        """These were used just now."""
+
+    async def flush(self) -> None:
+        """Returns when everything that was kept is there."""
 
 
 def cache_key(request: Request, model: Model, *, sample: int, max_tokens: int) -> str:
@@ -114,85 +145,133 @@ class CachedReply:
             return None
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A reply in memory."""
+
+    reply: CachedReply
+    until: datetime
+    """When it is too old."""
+    note_at: datetime
+    """When the next use is worth a note in the store."""
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.reply.text) + 512
+
+
 class ExactCache:
     """Replies by the digest of their question; used from the engine's loop alone.
+
+    ::
+
+        held = cache.get(key) or await cache.claim(key)
+        if held is None:                 # nobody has answered it, and it is ours to ask
+            try:
+                cache.put(key, await ...)
+            finally:
+                cache.release(key)
 
     Args:
         store: What outlives the process.
         clock: Tells the time.
+        keep_days: Days an entry may be used, or ``None`` for ever.
         memory_bytes: Most bytes of reply text kept in memory; the store has a bound of its own.
     """
 
-    def __init__(self, store: CacheStore, clock: Clock, *, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(
+        self, store: CacheStore, clock: Clock, *, keep_days: int | None = 30, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._memory: OrderedDict[str, CachedReply] = OrderedDict()
+        self._keep = None if keep_days is None else timedelta(days=keep_days)
+        self._memory: OrderedDict[str, _Held] = OrderedDict()
         self._memory_bytes = 0
         self._most_bytes = memory_bytes
-        self._unsaved: dict[str, tuple[CachedReply, datetime]] = {}
-        self._saving: dict[str, tuple[CachedReply, datetime]] = {}
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._flush_task: asyncio.Task[None] | None = None
+        self._used: list[str] = []
 
     def get(self, key: str) -> CachedReply | None:
-        """The reply to that question, or ``None``."""
+        """The reply to that question if it is in memory; the store is not asked."""
         held = self._memory.get(key)
-        if held is not None:
-            self._memory.move_to_end(key)
-            return held
-        unsaved = self._unsaved.get(key) or self._saving.get(key)
-        if unsaved is not None:
-            return unsaved[0]
-        entry = self._store.cached(key, now=self._clock.now())
-        reply = CachedReply.load(entry) if entry is not None else None
-        if reply is not None:
-            self._keep(key, reply)
-        return reply
+        if held is None:
+            return None
+        now = self._clock.now()
+        if now > held.until:
+            self._drop(key)
+            return None
+        if now >= held.note_at:
+            held.note_at = now + NOTE_EVERY
+            self._note(key)
+        self._memory.move_to_end(key)
+        return held.reply
+
+    async def claim(self, key: str) -> CachedReply | None:
+        """The reply from the store, or ``None``: then nobody has answered the question, and it is ours to ask.
+
+        While another process asks it, this waits; when that one has failed or died, the question is ours. Ours ends
+        with :meth:`put`, and in any case with :meth:`release`. One task of a process claims a question at a time.
+        """
+        wait_s = FIRST_LOOK_S
+        while True:
+            found = await self._store.find_or_claim(key)
+            if found == "ours":
+                return None
+            if not isinstance(found, str):
+                return self._take(key, found)
+            # All who wait look at the same moments, so that their looks share a transaction.
+            await self._clock.sleep(wait_s - self._clock.monotonic() % wait_s)
+            wait_s = min(2 * wait_s, MOST_LOOK_S)
 
     def put(self, key: str, reply: CachedReply) -> None:
-        """Keeps a reply; it is in memory at once and in the store within a quarter of a second."""
-        self._keep(key, reply)
-        self._unsaved[key] = (reply, self._clock.now())
-        if len(self._unsaved) >= FLUSH_AT:
-            self._begin_flush()
-        elif self._flush_timer is None:
-            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_AFTER_S, self._begin_flush)
+        """Keeps a reply: in memory at once, in the store within a moment. Ends the claim."""
+        now = self._clock.now()
+        self._hold(key, _Held(reply, self._until(now), now + NOTE_EVERY))
+        entry = reply.dump()
+        if entry is not None:
+            self._store.keep(key, entry)
+
+    def release(self, key: str) -> None:
+        """Ends the claim; after :meth:`put` nothing is left to end."""
+        self._store.release(key)
 
     async def flush(self) -> None:
         """Returns when everything is in the store."""
-        while self._unsaved or self._flush_task is not None:
-            self._begin_flush()
-            if self._flush_task is not None:
-                await asyncio.shield(self._flush_task)
+        self._tell_used()
+        await self._store.flush()
 
-    def _keep(self, key: str, reply: CachedReply) -> None:
-        before = self._memory.pop(key, None)
-        if before is not None:
-            self._memory_bytes -= len(before.text) + 512
-        self._memory_bytes += len(reply.text) + 512
-        self._memory[key] = reply
+    def _take(self, key: str, found: Stored) -> CachedReply | None:
+        reply = CachedReply.load(found.reply)
+        if reply is not None:
+            held = _Held(reply, self._until(_moment(found.created_us)), _moment(found.used_us) + NOTE_EVERY)
+            self._hold(key, held)
+            self.get(key)  # a use like any other
+        return reply
+
+    def _until(self, created: datetime) -> datetime:
+        return _NEVER if self._keep is None else created + self._keep
+
+    def _hold(self, key: str, held: _Held) -> None:
+        self._drop(key)
+        self._memory_bytes += held.size_bytes
+        self._memory[key] = held
         while self._memory_bytes > self._most_bytes and len(self._memory) > 1:
-            _, dropped = self._memory.popitem(last=False)
-            self._memory_bytes -= len(dropped.text) + 512
+            self._drop(next(iter(self._memory)))
 
-    def _begin_flush(self) -> None:
-        if self._flush_task is not None:
-            return  # what has come since is saved when it ends
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        if self._unsaved:
-            self._saving, self._unsaved = self._unsaved, {}
-            self._flush_task = asyncio.ensure_future(self._save())
+    def _drop(self, key: str) -> None:
+        dropped = self._memory.pop(key, None)
+        if dropped is not None:
+            self._memory_bytes -= dropped.size_bytes
 
-    async def _save(self) -> None:
-        try:
-            await asyncio.to_thread(self._write, self._saving)
-        finally:
-            self._saving, self._flush_task = {}, None
-            if self._unsaved:
-                self._begin_flush()
+    def _note(self, key: str) -> None:
+        self._used.append(key)
+        if len(self._used) >= NOTED_AT_ONCE:
+            self._tell_used()
 
-    def _write(self, batch: Mapping[str, tuple[CachedReply, datetime]]) -> None:
-        dumped = [(key, reply.dump(), created) for key, (reply, created) in batch.items()]
-        self._store.remember([(key, entry, created) for key, entry, created in dumped if entry is not None])
+    def _tell_used(self) -> None:
+        if self._used:
+            self._store.note_use(self._used)
+            self._used = []
+
+
+def _moment(us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=us)

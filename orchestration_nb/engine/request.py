@@ -179,10 +179,15 @@ async def _join_flight(flights: dict[str, asyncio.Future[CachedReply | None]], k
 
 
 async def _lead_flight(request: Request, run: RunContext, book: CallBook, max_tokens: int) -> Reply:
-    flights = run.services.flights
+    flights, cache = run.services.flights, run.services.cache
     flight: asyncio.Future[CachedReply | None] = asyncio.get_running_loop().create_future()
     flights[book.key] = flight
     try:
+        held = await cache.claim(book.key)
+        value = _REFUSED if held is None else _value_of_cached(request, held)
+        if held is not None and value is not _REFUSED:
+            flight.set_result(held)
+            return book.answered_from_cache(held, value)
         reply = await _pay(request, run, book, max_tokens)
     except CallError as error:
         # Who asked the same would meet the same: it shares the failure instead of repeating it.
@@ -190,6 +195,7 @@ async def _lead_flight(request: Request, run: RunContext, book: CallBook, max_to
         flight.exception()  # marks it as seen where nobody waits
         raise
     finally:
+        cache.release(book.key)
         del flights[book.key]
         if not flight.done():
             # None: cancelled, or over this run's budget; the next in line tries for itself.

@@ -38,10 +38,16 @@ class ReplyCache(Protocol):
     """Replies by the digest of their question."""
 
     def get(self, key: str) -> CachedReply | None:
-        """The reply, or ``None``."""
+        """The reply if it is in memory."""
+
+    async def claim(self, key: str) -> CachedReply | None:
+        """The reply from the store; ``None``: nobody has it, and of all processes this one asks."""
 
     def put(self, key: str, reply: CachedReply) -> None:
-        """Keeps a reply."""
+        """Keeps a reply, which ends the claim."""
+
+    def release(self, key: str) -> None:
+        """Ends a claim, however it went."""
 
     async def flush(self) -> None:
         """Returns when everything outlives the process."""

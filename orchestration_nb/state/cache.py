@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from orchestration_nb.errors import WorkspaceError
 from orchestration_nb.state.store import StateFile
@@ -23,6 +24,19 @@ _Work = Callable[[sqlite3.Connection], _Answer]
 
 Entry = tuple[str, bytes, datetime]
 """Key, reply, and when it was made (naive UTC)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry."""
+
+    reply: bytes
+    created_us: int
+    used_us: int
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 class State:
@@ -70,6 +84,24 @@ class State:
         return self._guarded(
             self._file.use, lambda connection: _delete(connection, _microseconds(older_than)), otherwise=0
         )
+
+    async def find_or_claim(self, key: str) -> Found | Literal["ours", "theirs"]:
+        """The entry, or ``"ours"``: other processes are not heard."""
+        reply = self.cached(key, now=_now())
+        return "ours" if reply is None else Found(reply, _microseconds(_now()), _microseconds(_now()))
+
+    def keep(self, key: str, reply: bytes) -> None:
+        """Keeps a reply."""
+        self.remember([(key, reply, _now())])
+
+    def release(self, key: str) -> None:
+        """Nothing is claimed."""
+
+    def note_use(self, keys: Sequence[str]) -> None:
+        """Nothing is noted."""
+
+    async def flush(self) -> None:
+        """All is there."""
 
     def close(self) -> None:
         """Closes the file; a later use opens it again."""

@@ -10,10 +10,19 @@ from orchestration_nb.cost.cache import CachedReply, ExactCache
 
 
 class NoStore:
-    def cached(self, key: str, *, now: Any) -> Any:
-        return None
+    async def find_or_claim(self, key: str) -> Any:
+        return "ours"
 
-    def remember(self, entries: Any) -> None:
+    def keep(self, key: str, reply: bytes) -> None:
+        pass
+
+    def release(self, key: str) -> None:
+        pass
+
+    def note_use(self, keys: Any) -> None:
+        pass
+
+    async def flush(self) -> None:
         pass
 
 
@@ -26,6 +35,6 @@ async def test_replies_that_replace_others_are_counted_as_long_as_they_are() -> 
     for number in range(50):
         for size in (1, 5_000):
             cache.put(f"key{number % 10}", reply(size))
-    assert cache._memory_bytes == sum(len(held.text) + 512 for held in cache._memory.values()) <= 20_000
+    assert cache._memory_bytes == sum(held.size_bytes for held in cache._memory.values()) <= 20_000
     await cache.flush()
     assert len(cache._memory) == 3

@@ -21,6 +21,7 @@ from orchestration_nb.ids import RequestId, RunId, new_id
 from orchestration_nb.messages import user
 from orchestration_nb.resilience import RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES
+from orchestration_nb.state.replies import Entry
 
 
 @dataclass
@@ -40,12 +41,28 @@ class MemoryJournal:
 @dataclass
 class MemoryStore:
     entries: dict[str, bytes] = field(default_factory=dict)
+    claims: set[str] = field(default_factory=set)
 
-    def cached(self, key: str, *, now: Any) -> Any:
-        return self.entries.get(key)
+    async def find_or_claim(self, key: str) -> Any:
+        if key in self.entries:
+            return Entry(self.entries[key], 2**51, 2**51)
+        if key in self.claims:
+            return "theirs"
+        self.claims.add(key)
+        return "ours"
 
-    def remember(self, entries: Any) -> None:
-        self.entries.update((key, entry) for key, entry, _ in entries)
+    def keep(self, key: str, reply: bytes) -> None:
+        self.entries[key] = reply
+        self.claims.discard(key)
+
+    def release(self, key: str) -> None:
+        self.claims.discard(key)
+
+    def note_use(self, keys: Any) -> None:
+        pass
+
+    async def flush(self) -> None:
+        pass
 
 
 @dataclass
