@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from orchestration_nb.errors import RateLimit
@@ -130,6 +130,13 @@ class Usage:
     """All that was written, reasoning included."""
     reasoning_tokens: int = 0
     """Of the output, what was thought and not said."""
+
+    def whole(self) -> Usage:
+        """The same with each part within its whole, which some servers count beside it; sums of such add up."""
+        read, written = self.cached_tokens + self.cache_write_tokens, self.reasoning_tokens
+        if read <= self.input_tokens and written <= self.output_tokens:
+            return self
+        return replace(self, input_tokens=max(read, self.input_tokens), output_tokens=max(written, self.output_tokens))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,9 +36,20 @@ class Price:
     """Output that was thought and not said; ``None``: like other output."""
     source: str = "orchestrate.toml"
     """Where the price comes from."""
+    longer: tuple[tuple[int, Price], ...] = ()
+    """What holds for prompts above a length: (input tokens, price of all of the call's tokens), shortest first."""
+
+    def at(self, input_tokens: int) -> Price:
+        """The price of every token of one call whose prompt has so many tokens; it depends on no length itself."""
+        if not self.longer:
+            return self
+        reached = [price for above, price in self.longer if input_tokens > above]
+        return reached[-1] if reached else replace(self, longer=())
 
     def cost_usd(self, usage: Usage) -> float:
-        """What ``usage`` costs, in US dollars."""
+        """What the ``usage`` of one attempt costs, in US dollars."""
+        if self.longer:
+            return self.at(usage.input_tokens).cost_usd(usage)
         cached = self.input_usd_per_mtok if self.cached_usd_per_mtok is None else self.cached_usd_per_mtok
         write = self.input_usd_per_mtok if self.cache_write_usd_per_mtok is None else self.cache_write_usd_per_mtok
         reasoning = self.output_usd_per_mtok if self.reasoning_usd_per_mtok is None else self.reasoning_usd_per_mtok
@@ -53,7 +64,10 @@ class Price:
         ) / 1e6
 
     def most_usd(self, input_tokens: int, output_tokens: int) -> float:
-        """The most that so many tokens can cost, in US dollars, however the provider's cache behaves."""
+        """The most that up to so many tokens can cost, in US dollars, however the provider's cache behaves."""
+        if self.longer:
+            reached = [self.at(0), *(price for above, price in self.longer if input_tokens > above)]
+            return max(price.most_usd(input_tokens, output_tokens) for price in reached)
         dearest = max(self.input_usd_per_mtok, self.cached_usd_per_mtok or 0.0, self.cache_write_usd_per_mtok or 0.0)
         dearest_out = max(self.output_usd_per_mtok, self.reasoning_usd_per_mtok or 0.0)
         return (input_tokens * dearest + output_tokens * dearest_out) / 1e6
@@ -71,6 +85,7 @@ class Price:
             cache_write_usd_per_mtok=scaled(self.cache_write_usd_per_mtok),
             reasoning_usd_per_mtok=scaled(self.reasoning_usd_per_mtok),
             source=self.source,
+            longer=tuple((above, price.times(factor)) for above, price in self.longer),
         )
 
 

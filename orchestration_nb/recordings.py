@@ -75,6 +75,7 @@ def _price(recorded: RecordedPrice) -> Price | None:
         output_usd_per_mtok=recorded.output_usd_per_mtok,
         cached_usd_per_mtok=recorded.cached_usd_per_mtok,
         cache_write_usd_per_mtok=recorded.cache_write_usd_per_mtok,
+        reasoning_usd_per_mtok=recorded.reasoning_usd_per_mtok,
         source=_SOURCE,
     )
 

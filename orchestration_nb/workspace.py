@@ -290,6 +290,7 @@ def _overridden(catalog: Catalog, name: str, override: ModelSettings) -> Model:
             output_usd_per_mtok=override.output_usd_per_mtok,
             cached_usd_per_mtok=override.cached_usd_per_mtok,
             cache_write_usd_per_mtok=override.cache_write_usd_per_mtok,
+            reasoning_usd_per_mtok=override.reasoning_usd_per_mtok,
         )
     return replace(
         known,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.catalog import FREE, Price
@@ -16,6 +17,8 @@ _LISTED_AS: Mapping[str, str] = {"gemini": "google"}
 """Our names of providers where the list has another."""
 _BY_MODEL_ALONE = {"replay"}
 """Providers whose models keep the names that they had elsewhere."""
+_CLASSES = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "output_reasoning_mtok")
+"""The classes of tokens as the list calls them, in the order of ours."""
 _NOT_BY_TOKEN = ("requests_kcount", "input_mchars", "input_text_messages_kcount", "audio_hours")
 """Prices that are not by the token, and that a :class:`~orchestration_nb.catalog.Price` cannot hold."""
 
@@ -23,9 +26,8 @@ _NOT_BY_TOKEN = ("requests_kcount", "input_mchars", "input_text_messages_kcount"
 def lookup(provider: str, wire_name: str) -> Price | None:
     """The list price of a model today, or ``None`` where the list does not know it.
 
-    Some models cost more per token once the prompt passes a length. A price here is one number, so it is the one of the
-    dearest tier: a budget reckoned with it holds for every prompt, and short prompts to such models are shown dearer
-    than they are. ``[models."provider/name"]`` in ``orchestrate.toml`` overrides it.
+    Some models cost more per token, for the whole call, once the prompt passes a length: the price knows them all
+    (:attr:`~orchestration_nb.catalog.Price.longer`). ``[models."provider/name"]`` in ``orchestrate.toml`` overrides it.
 
     Importing the list takes a second, which the first question pays.
 
@@ -47,21 +49,32 @@ def lookup(provider: str, wire_name: str) -> Price | None:
 
 
 def _price(listed: ModelPrice, source: str) -> Price | None:
-    paid_in, paid_out = _dearest(listed.input_mtok), _dearest(listed.output_mtok)
-    if paid_in is None or paid_out is None or any(getattr(listed, name, None) for name in _NOT_BY_TOKEN):
+    if any(getattr(listed, name, None) for name in _NOT_BY_TOKEN):
+        return None
+    flat = _price_above(None, listed, source)
+    lengths = sorted({tier.start for name in _CLASSES for tier in getattr(getattr(listed, name), "tiers", ())})
+    longer = [(above, _price_above(above, listed, source)) for above in lengths]
+    return flat and replace(flat, longer=tuple((above, price) for above, price in longer if price is not None))
+
+
+def _price_above(length: int | None, listed: ModelPrice, source: str) -> Price | None:
+    """What holds for prompts of more than ``length`` tokens, up to the next tier; ``None``: for the shortest."""
+    paid_in, paid_out, cached, cache_write, reasoning = (_usd(getattr(listed, name), length) for name in _CLASSES)
+    if paid_in is None or paid_out is None:
         return None
     return Price(
         input_usd_per_mtok=paid_in,
-        output_usd_per_mtok=max(paid_out, _dearest(listed.output_reasoning_mtok) or 0.0),
-        cached_usd_per_mtok=_dearest(listed.cache_read_mtok),
-        cache_write_usd_per_mtok=_dearest(listed.cache_write_mtok),
+        output_usd_per_mtok=paid_out,
+        cached_usd_per_mtok=cached,
+        cache_write_usd_per_mtok=cache_write,
+        reasoning_usd_per_mtok=reasoning,
         source=source,
     )
 
 
-def _dearest(price: Any) -> float | None:
-    """Dollars per million tokens: the number itself, or that of the dearest tier."""
+def _usd(price: Any, length: int | None) -> float | None:
+    """Dollars per million tokens: the number itself, or that of the tier that prompts above ``length`` fall into."""
     if price is None:
         return None
-    tiers = getattr(price, "tiers", None)
-    return float(price) if tiers is None else float(max(price.base, *(tier.price for tier in tiers)))
+    reached = [tier.price for tier in getattr(price, "tiers", ()) if length is not None and tier.start <= length]
+    return float(reached[-1] if reached else getattr(price, "base", price))

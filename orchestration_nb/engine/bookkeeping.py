@@ -132,6 +132,7 @@ class CallBook:
         self._started_at = self._clock.now()
         self._attempts: list[Attempt] = []
         self._usage = NOTHING
+        self._longest_prompt = 0
         self._cost_usd = 0.0
         self._billed_usd = 0.0
         self._bill_unknown = False
@@ -186,7 +187,8 @@ class CallBook:
     def answered_from_cache(self, held: CachedReply, value: Any) -> Reply:
         """The cache had the reply: nothing is spent."""
         self._run.progress.cache_hits += 1
-        self._usage, self._cost_usd = held.usage, self._cost_of(held)
+        self._usage, self._cost_usd = held.usage.whole(), self._cost_of(held)
+        self._longest_prompt = self._usage.input_tokens
         reply = self._reply(held, value, cache="exact", raw=None)
         self._record("ok", None, reply, None)
         return reply
@@ -220,14 +222,16 @@ class CallBook:
 
     def _pay_for(self, raw: RawReply) -> None:
         assert self._hold is not None
-        self._usage = raw.usage if self._usage is NOTHING else _sum(self._usage, raw.usage)
+        usage = raw.usage.whole()
+        self._usage = usage if self._usage is NOTHING else _sum(self._usage, usage)
+        self._longest_prompt = max(self._longest_prompt, usage.input_tokens)
         cost_usd = self._cost_of(raw)
         self._cost_usd += cost_usd
         self._spend(cost_usd)
         self._hold.settle(cost_usd)
 
     def _cost_of(self, paid: RawReply | CachedReply) -> float:
-        return (self.model.price or FREE).cost_usd(paid.usage) if paid.cost_usd is None else paid.cost_usd
+        return (self.model.price or FREE).cost_usd(paid.usage.whole()) if paid.cost_usd is None else paid.cost_usd
 
     def _spend(self, usd: float) -> None:
         self._billed_usd += usd
@@ -254,8 +258,10 @@ class CallBook:
 
     def _price(self) -> Price | None:
         """The price that the cost was reckoned with: none where it was recorded and that price does not make it."""
-        price = self.model.price
-        reckoned = price is not None and math.isclose(price.cost_usd(self._usage), self._cost_usd, abs_tol=1e-12)
+        if self.model.price is None:
+            return None
+        price = self.model.price.at(self._longest_prompt)
+        reckoned = math.isclose(price.cost_usd(self._usage), self._cost_usd, abs_tol=1e-12)
         return price if reckoned else None
 
     def _record(self, status: Status, error: BaseException | None, reply: Reply | None, raw: RawReply | None) -> None:

@@ -17,7 +17,8 @@ where status = 'ok' and cache = 'none' and provider <> 'replay' and cache_key is
 _MODELS = f"""
 select model, unnest(arg_max({{
     'input_usd': input_usd_per_mtok, 'output_usd': output_usd_per_mtok,
-    'cached_usd': cached_usd_per_mtok, 'cache_write_usd': cache_write_usd_per_mtok}}, call_id))
+    'cached_usd': cached_usd_per_mtok, 'cache_write_usd': cache_write_usd_per_mtok,
+    'reasoning_usd': reasoning_usd_per_mtok}}, call_id))
 {_USABLE} group by model order by model
 """
 _CALLS = f"""
@@ -36,6 +37,7 @@ class RecordedPrice:
     output_usd_per_mtok: float | None
     cached_usd_per_mtok: float | None
     cache_write_usd_per_mtok: float | None
+    reasoning_usd_per_mtok: float | None
 
 
 @dataclass(frozen=True, slots=True)
