@@ -5,13 +5,18 @@ from __future__ import annotations
 import difflib
 import keyword
 import math
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
+from orchestration_nb.config import Reached
 from orchestration_nb.errors import UsageError
 
+ON_ERROR = ("keep", "stop")
+ON_BUDGET = get_args(Reached)
+_TAG = re.compile(r"[A-Za-z_][\w.-]*")
 USAGE = "%%orchestrate NAME [--over DF] [--strategy S] [--model M] [--budget USD] ...; `%orchestrate help` lists all."
 
 
@@ -32,6 +37,14 @@ class CellArguments:
     into: str | None = None
     """The variable for the results."""
     on_error: str = "keep"
+    on_budget: str | None = None
+    """What happens when a budget of the run is reached; ``None``: the setting ``reached``."""
+    degrade: bool = False
+    batch: bool = False
+    tag: tuple[tuple[str, str], ...] = ()
+    """Names and values that are kept with the run."""
+    resume: str | None = None
+    """The run of the ledger that this one goes on with: its id, or the start or the end of it."""
     fresh: bool = False
     define: bool = False
     plan: bool = False
@@ -47,6 +60,10 @@ class Flag:
     value: str = ""
     """What its value is called in the help; empty for a flag that takes none."""
     read: Callable[[str, str], Any] = lambda _flag, text: text
+    words: tuple[str, ...] = ()
+    """What its value may be, where that is a closed set."""
+    repeats: bool = False
+    """Whether it may stand more than once: its values are then gathered."""
 
     @property
     def field(self) -> str:
@@ -60,7 +77,12 @@ def _variable(flag: str, text: str) -> str:
     return text
 
 
-def _money(flag: str, text: str) -> float:
+def read_money(flag: str, text: str) -> float:
+    """An amount of US dollars.
+
+    Raises:
+        UsageError: If it is none; ``flag`` says what it was for.
+    """
     try:
         amount = float(text)
     except ValueError:
@@ -78,7 +100,7 @@ def _whole(flag: str, text: str) -> int:
 
 
 def _keep_or_stop(flag: str, text: str) -> str:
-    if text not in {"keep", "stop"}:
+    if text not in ON_ERROR:
         raise UsageError(
             f"{flag} is `keep` or `stop`, not {text!r}.",
             hint="`keep` lets the other items go on; `stop` ends the run at the first failed item.",
@@ -86,15 +108,68 @@ def _keep_or_stop(flag: str, text: str) -> str:
     return text
 
 
+def _reached(flag: str, text: str) -> str:
+    if text not in ON_BUDGET:
+        raise UsageError(
+            f"{flag} is `reject`, `pause` or `alert`, not {text!r}.",
+            hint="`reject` ends the run at its budget; `pause` asks you for more; `alert` says so and goes on.",
+        )
+    return text
+
+
+def _tag(flag: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not _TAG.fullmatch(name) or not value:
+        raise UsageError(f"{flag} needs a name and a value, not {text!r}.", hint=f"{flag} team=support")
+    return name, value
+
+
+def _run(flag: str, text: str) -> str:
+    if not text.isalnum() or not text.isascii():
+        raise UsageError(f"{flag} needs the id of a run, not {text!r}.", hint="%orchestrate runs lists them.")
+    return text
+
+
 FLAGS = (
     Flag(name="--over", value="DF", about="the frame, one item a row; without it the flow runs once"),
     Flag(name="--strategy", value="S", about="decides which models are asked by steps without `model=`"),
     Flag(name="--model", value="M", about="the model or alias of steps without `model=`"),
-    Flag(name="--budget", value="USD", about="the most that the run may spend", read=_money),
+    Flag(name="--budget", value="USD", about="the most that the run may spend", read=read_money),
     Flag(name="--sample", value="N", about="only N items, chosen by a seed that is shown", read=_whole),
     Flag(name="--concurrency", value="N", about="the most calls in flight", read=_whole),
     Flag(name="--into", value="VAR", about="the variable that gets the results", read=_variable),
-    Flag(name="--on-error", value="keep|stop", about="what a failed item does to the others", read=_keep_or_stop),
+    Flag(
+        name="--on-error",
+        value="keep|stop",
+        about="what a failed item does to the others",
+        read=_keep_or_stop,
+        words=ON_ERROR,
+    ),
+    Flag(
+        name="--on-budget",
+        value="reject|pause|alert",
+        about="at the budget's end the run ends, asks you for more, or says so and goes on",
+        read=_reached,
+        words=ON_BUDGET,
+    ),
+    Flag(name="--degrade", about="a step without an answer takes its default, marked as degraded"),
+    Flag(
+        name="--batch",
+        about="send the calls through the provider's batch API: half the price, hours instead of seconds",
+    ),
+    Flag(
+        name="--tag",
+        value="KEY=VALUE",
+        about="kept with the run, and may have a budget of its own; may stand more than once",
+        read=_tag,
+        repeats=True,
+    ),
+    Flag(
+        name="--resume",
+        value="RUN",
+        about="go on with a run that was paused or stopped: under its budget, paying nothing twice",
+        read=_run,
+    ),
     Flag(name="--fresh", about="ask again instead of taking cached replies"),
     Flag(name="--define", about="define the flow without running it"),
     Flag(name="--plan", about="show the graph and how many calls would be made, and make none"),
@@ -139,7 +214,9 @@ def read_cell_line(line: str) -> CellArguments:
         word = words.pop(0)
         if word.startswith("-"):
             flag, value = _flag(word, words)
-            if flag.field in values:
+            if flag.repeats:
+                value = (*values.get(flag.field, ()), value)
+            elif flag.field in values:
                 raise UsageError(f"{flag.name} stands twice on the line.", hint="Leave one of them out.")
             values[flag.field] = value
         else:
@@ -181,6 +258,8 @@ def _checked(cell: CellArguments) -> CellArguments:
     chosen = [f"--{field}" for field in _exclusive if getattr(cell, field)]
     if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} exclude each other.", hint="Leave one of them out.")
+    if len(dict(cell.tag)) < len(cell.tag):
+        raise UsageError("A tag has two values on the line.", hint="Leave one of them out.")
     for flag, other in (("--over", cell.over), ("--into", cell.into)):
         if other == cell.name:
             raise UsageError(

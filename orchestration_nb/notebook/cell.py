@@ -9,6 +9,7 @@ from IPython.display import display
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
+from orchestration_nb.notebook.asking import Asking, can_ask, is_headless, paused_error
 from orchestration_nb.notebook.background import follow
 from orchestration_nb.notebook.edge import told
 from orchestration_nb.notebook.figures import count
@@ -41,7 +42,8 @@ def run_cell(session: Session, line: str, text: str) -> None:
 
 
 def _choices(cell: CellArguments) -> dict[str, Any]:
-    return {
+    """The options of the run, of those that may be left to the settings only what was written."""
+    choices = {
         "strategy": cell.strategy,
         "model": cell.model,
         "budget": cell.budget,
@@ -50,13 +52,23 @@ def _choices(cell: CellArguments) -> dict[str, Any]:
         "on_error": cell.on_error,
         "fresh": cell.fresh,
     }
+    written = {
+        "on_budget": cell.on_budget,
+        "degrade": cell.degrade,
+        "batch": cell.batch,
+        "tags": dict(cell.tag),
+        "resumes": cell.resume,
+    }
+    return choices | {name: value for name, value in written.items() if value}
 
 
 def _run(session: Session, cell: CellArguments, flow: Flow, frame: Any) -> None:
     run = flow.start(frame, **_choices(cell))
     session.bind(flow)
     session.last = run
-    if cell.background:
+    if (
+        cell.background and not is_headless()
+    ):  # there, nobody uses the notebook meanwhile, and its end would be the run's
         session.background.append(run)
         follow(session, run, into=cell.into)
     else:
@@ -68,7 +80,8 @@ def _watch(session: Session, run: Run, *, into: str | None) -> None:
     unrecorded: OrchestrationError | None = None
     try:
         screen.refresh(run)
-        run.wait(on_tick=lambda: screen.refresh(run))
+        asking = Asking(run, show=lambda: screen.refresh(run)) if can_ask(session.shell) else None
+        run.wait(on_tick=lambda: screen.refresh(run), ask=asking)
     except KeyboardInterrupt:
         run.cancel()
         run.wait()
@@ -92,6 +105,6 @@ def _raise_unless_done(run: Run, unrecorded: OrchestrationError | None) -> None:
             f"Cancelled: {kept} ended before and stand in {run.flow.name}.last.results.",
             "Run the cell again: what was answered comes from the cache and is not paid twice.",
         )
-    error = run.error or unrecorded
+    error = paused_error(run) if run.status == "paused" else run.error or unrecorded
     if error is not None:
         raise error

@@ -21,7 +21,8 @@ _OVER = re.compile(r"--over[\s=]+(?P<name>\w+)")
 _NAME = re.compile(r"(?<![\w.])(?:[^\W\d]\w*)?\Z")
 _WORD = re.compile(r"[^\s=]*\Z")
 _LAST_FLAG = re.compile(r"(?P<flag>--[a-z-]+)[\s=]+[^\s=]*\Z")
-_VALUED = frozenset(flag.name for flag in FLAGS if flag.value)
+_by_name = {flag.name: flag for flag in FLAGS}
+_REPEATING = frozenset(flag.name for flag in FLAGS if flag.repeats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +81,11 @@ def _in_body(session: Session, magic: str, before: str) -> Offers:
 def _on_cell_line(session: Session, rest: str) -> Offers:
     word = _written(rest)
     flag = _LAST_FLAG.search(rest)
-    if flag and flag["flag"] in _VALUED:
+    if flag and flag["flag"] in _by_name and _by_name[flag["flag"]].value:
         return Offers(word=word, values=_values(session, flag["flag"]))
     if not rest.split() or rest == word:
         return Offers()  # the name of the flow is the analyst's to choose
-    used = set(rest.split())
+    used = set(rest.split()) - _REPEATING
     return Offers(word=word, values=[flag.name for flag in FLAGS if flag.name not in used or flag.name == word])
 
 
@@ -112,4 +113,4 @@ def _values(session: Session, flag: str) -> Sequence[str]:
         return list(Workspace.current().catalog.names())
     if flag == "--strategy":
         return list(Workspace.current().strategies)
-    return ("keep", "stop") if flag == "--on-error" else ()
+    return _by_name[flag].words if flag in _by_name else ()

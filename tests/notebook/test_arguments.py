@@ -11,7 +11,8 @@ from orchestration_nb.notebook.arguments import FLAGS, CellArguments, read_cell_
 def test_every_flag_is_read() -> None:
     line = (
         "triage --over tickets --strategy cascade --model fast --budget 2.00 --sample 20 --concurrency 8 --into rows"
-        " --on-error stop --fresh --background"
+        " --on-error stop --fresh --background --on-budget pause --degrade --batch --tag team=support --tag=case=a=b"
+        " --resume 0193f0"
     )
     assert read_cell_line(line) == CellArguments(
         name="triage",
@@ -25,6 +26,11 @@ def test_every_flag_is_read() -> None:
         on_error="stop",
         fresh=True,
         background=True,
+        on_budget="pause",
+        degrade=True,
+        batch=True,
+        tag=(("team", "support"), ("case", "a=b")),
+        resume="0193f0",
     )
 
 
@@ -64,6 +70,18 @@ def test_every_flag_sets_a_field() -> None:
         ("triage --sample 1.5", "not '1.5'", "20"),
         ("triage --concurrency ٣", "--concurrency needs a whole number", "20"),
         ("triage --on-error skip", "--on-error is `keep` or `stop`", "other items go on"),
+        ("triage --on-error", "--on-error needs a value", "keep|stop"),
+        ("triage --on-budget ask", "--on-budget is `reject`, `pause` or `alert`, not 'ask'", "asks you for more"),
+        ("triage --on-budgt pause", "no flag '--on-budgt'", "Did you mean --on-budget?"),
+        ("triage --degraded", "no flag '--degraded'", "Did you mean --degrade?"),
+        ("triage --tag support", "--tag needs a name and a value, not 'support'", "--tag team=support"),
+        ("triage --tag 1=x", "not '1=x'", "--tag team=support"),
+        ("triage --tag team=", "not 'team='", "--tag team=support"),
+        ("triage --tag team=a --tag team=b", "A tag has two values", "one of them"),
+        ("triage --tag team=a --tag team=a", "A tag has two values", "one of them"),
+        ("triage --resume triage-1", "--resume needs the id of a run", "%orchestrate runs"),
+        ("triage --resume", "--resume needs a value", "--resume RUN"),
+        ("triage --batch=yes", "--batch takes no value", "--batch alone"),
         ("triage --into my-rows", "--into needs the name of a variable", "Letters"),
         ("triage --define --plan", "--define and --plan exclude each other", "one of them"),
         ("triage --plan --background", "--plan and --background exclude", "one of them"),

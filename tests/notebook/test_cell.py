@@ -53,6 +53,29 @@ def test_every_flag_reaches_the_flow(shell: Shell, tickets: pd.DataFrame, monkey
     assert len(shell.names["triage"].last.results) == 3
 
 
+def test_flags_that_are_left_out_are_left_to_the_settings(
+    shell: Shell, tickets: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    start = Flow.start
+
+    def spy(flow: Flow, frame: Any, **options: Any) -> Any:
+        asked.append(options)
+        return start(flow, frame, **options)
+
+    monkeypatch.setattr(Flow, "start", spy)
+    shell.run(cell())
+    shell.run(cell("--on-budget alert --degrade --batch --tag team=support --tag case=7 --resume last"))
+    assert asked[0].keys() == {"strategy", "model", "budget", "concurrency", "sample", "on_error", "fresh"}
+    assert {name: value for name, value in asked[1].items() if name not in asked[0]} == {
+        "on_budget": "alert",
+        "degrade": True,
+        "batch": True,
+        "tags": {"team": "support", "case": "7"},
+        "resumes": "last",
+    }
+
+
 def test_a_sample_says_its_seed(shell: Shell, tickets: pd.DataFrame) -> None:
     _, out = shell.run(cell("--sample 3"))
     assert "3 items · a sample, drawn with seed 0 · 3 ok" in out.stdout

@@ -12,7 +12,10 @@ from tests.notebook.shell import Shell
     ("written", "offered"),
     [
         ("%%orchestrate triage --ov", ["--over"]),
-        ("%%orchestrate triage --b", ["--budget", "--background"]),
+        ("%%orchestrate triage --b", ["--budget", "--batch", "--background"]),
+        ("%%orchestrate triage --on-b", ["--on-budget"]),
+        ("%%orchestrate triage --on-budget p", ["pause"]),
+        ("%%orchestrate triage --tag team=support --t", ["--tag"]),
         ("%%orchestrate triage --over ", ["tickets"]),
         ("%%orchestrate triage --over=ti", ["tickets"]),
         ("%%orchestrate triage --model st", ["strong"]),
