@@ -17,6 +17,7 @@ from orchestration_nb import __version__
 from orchestration_nb.config import FILE_NAME, find_workspace
 from orchestration_nb.config import trust as trust_settings
 from orchestration_nb.errors import OrchestrationError, UsageError
+from orchestration_nb.pipelines import EXIT_CODES, CellEnded, NotebookRun, resumed_run, run_notebook
 from orchestration_nb.state import FOLDER_NAME
 from orchestration_nb.terminal import Form, as_json, printable, records, write
 
@@ -52,7 +53,10 @@ RUN_COLUMNS = ("run_id", "flow", "status", "started_at", "items", "items_failed"
 
 
 def main() -> int:
-    """Runs the command line and returns its exit code: 0, 1 for a failure, 2 for wrong usage, 130 when interrupted."""
+    """Runs the command line and returns its exit code.
+
+    0 done, 1 failed, 2 wrong usage, 3 a budget that rejects, 4 waiting for a person to raise one, 130 cancelled.
+    """
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         return app(standalone_mode=False) or 0
@@ -217,6 +221,64 @@ def prune(
     """Delete the runs, calls and texts that are older than so many days."""
     deleted = _ledger(workspace).prune(older_than)
     _say("Deleted: " + ", ".join(f"{count:,} {table}" for table, count in deleted.items()) + ".")
+
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder of the executed copy; otherwise .orchestrate/runs, which only you can read."),
+]
+
+
+@app.command()
+def run(
+    notebook: Annotated[Path, typer.Argument(help="The notebook; it is only read.")], out: OutOption = None
+) -> None:
+    """Run a notebook from top to bottom with nobody to ask; a copy with its outputs is kept.
+
+    Exit codes: 0 done, 1 a cell failed, 2 wrong usage, 3 a budget that rejects was reached, 4 a run waits for its
+    budget to be raised (`orchestrate resume`), 130 cancelled.
+    """
+    _leave(run_notebook(notebook, watcher=_Narrator(), out=out))
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="The run's id, the beginning or the end of it, or: last.")],
+    budget: Annotated[
+        float | None, typer.Option("--budget", min=0, help="The new budget in US dollars, what is spent included.")
+    ] = None,
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Go on with a run of a notebook: the notebook is run again, and what was answered is not paid twice.
+
+    The run goes on under the budget of the one it resumes. Exit codes as for `orchestrate run`.
+    """
+    found = resumed_run(_ledger(workspace), _folder(workspace), run)
+    _say(found.sentence(budget))
+    environ = {"ORCHESTRATE_RESUME": found.variable(budget)}
+    _leave(run_notebook(found.notebook, watcher=_Narrator(), out=out, environ=environ))
+
+
+class _Narrator:
+    """Prints a line a cell, and the account of each run."""
+
+    def begins(self, number: int, total: int, title: str) -> None:
+        sys.stdout.write(printable(f"[{number}/{total}] {title[:100]}").replace("\n", " "))
+        sys.stdout.flush()
+
+    def ended(self, cell: CellEnded) -> None:
+        sys.stdout.write(f"  {'failed' if cell.error_type else 'ok'}, {cell.seconds:.1f} s\n")
+        for text in cell.accounts:
+            _say(f"\n{text}\n")
+        if cell.error_type:
+            sys.stderr.write(f"{printable(cell.error)}\n")
+        sys.stdout.flush()
+
+
+def _leave(done: NotebookRun) -> None:
+    _say(f"{done.status}: {done.copy}")
+    raise typer.Exit(EXIT_CODES[done.status])
 
 
 @app.command()

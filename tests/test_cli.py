@@ -294,7 +294,7 @@ def test_models_says_which_can_be_asked_and_why_not(workspace: Path, orchestrate
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["runz"], "Did you mean 'runs'"),
+        (["runz"], "'runs'"),
         (["runs", "--limit", "many"], "--limit"),
         (["sql"], "query"),
         (["runs", "--nonsense"], "--nonsense"),

@@ -1,0 +1,126 @@
+"""``orchestrate run`` and ``orchestrate resume``: what they say, what they return, and that nothing is paid twice."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from orchestration_nb import Flow, cli
+from orchestration_nb.ledger import Ledger
+from orchestration_nb.testing import FakeProvider, fake_workspace
+from tests.conftest import REPO
+from tests.pipelines.notebooks import BEGIN, SMALL_USD, flow, outputs, write
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Type = Callable[..., Said]
+
+
+@pytest.fixture
+def orchestrate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Type:
+    """Types a command and returns its exit code and what it, and its kernel, said."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")]))
+
+    def type_it(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["orchestrate", *words])
+        code = cli.main()
+        return Said(code, *capfd.readouterr())
+
+    return type_it
+
+
+def calls(folder: Path) -> int:
+    return int(
+        Ledger(folder).sql("select count(*) as n from calls where cache = 'none' and status = 'ok'")["n"].iloc[0]
+    )
+
+
+def test_a_line_a_cell_the_account_of_each_run_and_where_the_copy_is(tmp_path: Path, orchestrate: Type) -> None:
+    said = orchestrate("run", str(write(tmp_path, BEGIN, flow())), "--out", str(tmp_path / "copies"))
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert lines[0].startswith("[1/2] %load_ext orchestration_nb  ok, ")
+    assert lines[1].startswith("[2/2] %%orchestrate triage --over tickets  ok, ")
+    assert "triage done: 40 items · 40 ok · 40 calls" in said.out
+    assert lines[-1].startswith(f"done: {tmp_path / 'copies'}")
+    assert not said.err
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "said"),
+    [
+        ("raise ValueError('no\\x1b[2Kgood')", 1, "ValueError: no\\x1b[2Kgood"),
+        ("%%orchestrate triage --ovr tickets\na = 1", 1, "There is no flag '--ovr'.\nDid you mean --over?"),
+        (flow(f"--budget {SMALL_USD}"), 3, "does not cover the next call"),
+        ("raise KeyboardInterrupt", 130, "KeyboardInterrupt"),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(tmp_path: Path, orchestrate: Type, last: str, code: int, said: str) -> None:
+    done = orchestrate("run", str(write(tmp_path, BEGIN, last)))
+    assert done.code == code
+    assert said in done.err
+
+
+def test_wrong_usage_is_2(tmp_path: Path, orchestrate: Type) -> None:
+    assert orchestrate("run", "nowhere.ipynb").code == 2
+    assert orchestrate("run").code == 2
+    assert orchestrate("resume", "--budget", "-1", "last").code == 2
+
+
+def test_a_run_that_waits_for_its_budget_is_resumed_and_nothing_is_paid_twice(
+    tmp_path: Path, orchestrate: Type
+) -> None:
+    """The same cells, unchanged: the budget of the command line takes the place of the cell's."""
+    path = write(tmp_path, BEGIN, flow(f"--budget {SMALL_USD} --on-budget pause --into rows"), "len(rows)")
+    first = orchestrate("run", str(path))
+    assert first.code == 4
+    assert "triage paused: 40 items" in first.out
+    paid = calls(tmp_path)
+    assert 0 < paid < 40
+    (run_id,) = Ledger(tmp_path).sql("select run_id from runs")["run_id"]
+    assert f"`orchestrate resume {run_id} --budget USD` goes on with it" in first.err
+
+    done = orchestrate("resume", run_id[:-6], "--budget", "1")
+    assert done.code == 0
+    assert f"triage ({run_id}) is paused: {paid} of 40 items are done and are not paid again." in done.out
+    assert f"The budget is raised from ${SMALL_USD} to $1.00" in done.out
+    assert "triage done: 40 items · 40 ok" in done.out
+    assert calls(tmp_path) == 40
+    copy = Path(done.out.splitlines()[-1].removeprefix("done: "))
+    assert outputs(copy, 2) == "40"
+    runs = Ledger(tmp_path).sql("select status, resumes from runs order by run_id")
+    assert runs["status"].tolist() == ["paused", "done"]
+    assert runs["resumes"].tolist()[1:] == [run_id]
+
+    needless = orchestrate("resume", "last")
+    assert needless.code == 2
+    assert "is done; there is nothing to go on with" in needless.err
+
+
+def test_a_run_of_no_notebook_is_told_what_to_write_instead(tmp_path: Path, orchestrate: Type) -> None:
+    workspace = fake_workspace(tmp_path, FakeProvider(lambda _request: "fine"))
+    source = Flow.from_source("a = llm('x')\nb = 1 / 0", name="triage", workspace=workspace)
+    run = source.run()
+    said = orchestrate("resume", run.id)
+    assert said.code == 2
+    assert "not by a notebook" in said.err
+    assert f'resumes="{run.id}"' in said.err
+
+
+def test_a_notebook_that_has_gone_is_said(tmp_path: Path, orchestrate: Type) -> None:
+    path = write(tmp_path, BEGIN, flow(f"--budget {SMALL_USD} --on-budget pause"))
+    orchestrate("run", str(path))
+    path.unlink()
+    said = orchestrate("resume", "last", "--budget", "1")
+    assert said.code == 2
+    assert "The notebook weekly.ipynb" in said.err
