@@ -7,7 +7,7 @@ a call is one or more **attempts** on the wire.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -189,7 +189,7 @@ class Reply:
 class Ask(Protocol):
     """What a strategy asks models with."""
 
-    async def __call__(self, model: str, *, sample: int = 0, wait: bool = True) -> Reply:
+    async def __call__(self, model: str, *, sample: int = 0, wait: bool = True, instead: Collection[str] = ()) -> Reply:
         """Asks one model: cache, budget, limits, circuit breaker, retries and the ledger included.
 
         Args:
@@ -197,6 +197,8 @@ class Ask(Protocol):
             sample: Number of the answer wanted; the same number gets the same answer from the cache.
             wait: Whether to wait, within the deadline, for a model whose circuit is open. ``False`` fails at once
                 instead, for a strategy that has others to ask.
+            instead: Models that could answer as well: the wait ends with ``ModelUnavailableError`` as soon as one of
+                them may be asked.
 
         Raises:
             CallError: If no usable reply came; ``ModelUnavailableError`` where nothing was sent.

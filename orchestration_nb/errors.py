@@ -166,6 +166,8 @@ class CallError(OrchestrationError):
     """Whether the same attempt may go better next time."""
     falls_back: FallbackKind | None = "error"
     """Which fallbacks may answer instead, or ``None`` where another model would fail alike."""
+    opens_circuit: bool = False
+    """Whether it says that the model is ill, rather than that it is asked too fast or for something it cannot do."""
 
     def __init__(
         self,
@@ -196,18 +198,21 @@ class OverloadedError(CallError):
     """The provider has no room right now (503, 529)."""
 
     retryable = True
+    opens_circuit = True
 
 
 class ServerFailedError(CallError):
     """The provider failed (any other 5xx)."""
 
     retryable = True
+    opens_circuit = True
 
 
 class CallTimeoutError(CallError):
     """A wait of the call ran out; ``phase`` says which."""
 
     retryable = True
+    opens_circuit = True
 
     def __init__(self, message: str, *, phase: Phase, hint: str = "", billing: Billing = "unknown") -> None:
         super().__init__(message, hint=hint, billing=billing)
@@ -218,6 +223,7 @@ class ConnectionLostError(CallError):
     """The connection was refused (nothing sent) or broke (perhaps billed)."""
 
     retryable = True
+    opens_circuit = True
 
 
 class BadReplyError(CallError):
@@ -229,9 +235,13 @@ class BadReplyError(CallError):
 class MalformedReplyError(BadReplyError):
     """The reply is not what the wire format says."""
 
+    opens_circuit = True
+
 
 class TruncatedReplyError(BadReplyError):
     """The reply broke off before its end."""
+
+    opens_circuit = True
 
 
 class SchemaNotMetError(BadReplyError):

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -99,7 +100,14 @@ class Asking:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = False
 
-    async def __call__(self, model: str, *, sample: int = 0, wait: bool = True) -> Reply:  # noqa: ARG002 - for circuits
+    async def __call__(
+        self,
+        model: str,
+        *,
+        sample: int = 0,
+        wait: bool = True,  # noqa: ARG002 - for circuits
+        instead: Collection[str] = (),  # noqa: ARG002 - for circuits
+    ) -> Reply:
         """See :class:`orchestration_nb.calls.Ask`."""
         task = asyncio.current_task()
         if task is not None and task is not self._own:
