@@ -15,6 +15,7 @@ from orchestration_nb.providers.formats import Format, Gathering, reckoned_usage
 from orchestration_nb.providers.keys import Key
 from orchestration_nb.providers.patience import Patience
 from orchestration_nb.providers.provider import Availability
+from orchestration_nb.providers.rate_headers import read_rate_limit
 from orchestration_nb.providers.sse import Events
 from orchestration_nb.providers.wire import Answer, Headers, Stream, Wire, find_header
 
@@ -91,9 +92,11 @@ class HostedProvider:
     def _whole(self, sent: _Sent, answer: Answer) -> RawReply:
         if not 200 <= answer.status < 300:
             complaint = self._format.complaint(answer.body)
-            raise failure(answer, complaint, who=self._wire.who, model=sent.model.name, secret=sent.secret)
+            error = failure(answer, complaint, who=self._wire.who, model=sent.model.name, secret=sent.secret)
+            error.rate_limit = read_rate_limit(answer.headers)
+            raise error
         with _marked(answer.status, answer.headers):
-            return _with_request_id(self._format.decode(sent.model, answer.body), answer.headers)
+            return _with_headers(self._format.decode(sent.model, answer.body), answer.headers)
 
     async def _streamed(self, sent: _Sent, timeouts: Timeouts) -> RawReply:
         started_s = asyncio.get_running_loop().time()
@@ -109,7 +112,7 @@ class HostedProvider:
                 first_at_s = await _gather(gathering, stream, patience)
                 reply = gathering.reply()
         ttft_ms = None if first_at_s is None else (first_at_s - started_s) * 1000
-        return replace(_with_request_id(reply, stream.headers), ttft_ms=ttft_ms)
+        return replace(_with_headers(reply, stream.headers), ttft_ms=ttft_ms)
 
     async def close(self) -> None:
         """Closes the idle connections."""
@@ -122,6 +125,11 @@ class HostedProvider:
             return Availability(usable=False, why=f"{self._key.names[0]} is not set", where=self._wire.address.label)
         return Availability(usable=True, why="", where=self._wire.address.label)
 
+    @property
+    def key_name(self) -> str | None:
+        """The name of the variable that holds the key, or ``None`` where none is needed; never the key."""
+        return self._key.name
+
     def models(self) -> Sequence[Model]:
         """Models to list; others can be asked by name."""
         return self._models
@@ -129,18 +137,23 @@ class HostedProvider:
 
 @contextmanager
 def _marked(status: int, headers: Headers) -> Iterator[None]:
-    """Gives the errors of a reply that cannot be used its status and the provider's id."""
+    """Gives the errors of a reply that cannot be used its status, the provider's id and what it says of its limits."""
     try:
         yield
     except CallError as error:
         error.http_status = status
         error.provider_request_id = find_header(headers, *REQUEST_ID_HEADERS)
+        error.rate_limit = read_rate_limit(headers)
         raise
 
 
-def _with_request_id(reply: RawReply, headers: Headers) -> RawReply:
-    request_id = find_header(headers, *REQUEST_ID_HEADERS)
-    return replace(reply, provider_request_id=request_id) if request_id else reply
+def _with_headers(reply: RawReply, headers: Headers) -> RawReply:
+    """The reply with what only the headers say: the provider's id of the request, and how much more it takes."""
+    request_id = find_header(headers, *REQUEST_ID_HEADERS) or reply.provider_request_id
+    rate_limit = read_rate_limit(headers)
+    if rate_limit is None and request_id == reply.provider_request_id:
+        return reply
+    return replace(reply, provider_request_id=request_id, rate_limit=rate_limit)
 
 
 async def _gather(gathering: Gathering, stream: Stream, patience: Patience) -> float | None:

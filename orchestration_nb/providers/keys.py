@@ -56,6 +56,11 @@ class Key:
         """Whether the environment holds it now."""
         return bool(self._value())
 
+    @property
+    def name(self) -> str | None:
+        """The name under which it is found, else the first it may have; ``None`` for a host that needs no key."""
+        return next((name for name in self.names if self._environ.get(name, "").strip()), next(iter(self.names), None))
+
     def reveal(self) -> str:
         """The key itself, or an empty string for a host that needs none.
 
