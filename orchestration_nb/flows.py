@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
+from orchestration_nb.calls import Strategy
 from orchestration_nb.cost.budget import Budget
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.progress import Progress
@@ -18,6 +19,7 @@ from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
 from orchestration_nb.options import RunOptions, amount, check_options, count
 from orchestration_nb.plan import Plan, plan_of
+from orchestration_nb.routing.fallback import models_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
@@ -128,8 +130,8 @@ class Flow:
         workspace = self.workspace
         table = _input(frame, options)
         bound = self._bound(table, {})
-        strategy, model = _chosen(workspace, options)
-        _check_models(workspace, bound, model, strategy)
+        chosen, strategy, model = _chosen(workspace, options)
+        _check_models(workspace, bound, model, chosen)
         who = model or (DEFAULT_MODEL if strategy == "fixed" else strategy)
         return plan_of(self, bound, table, who)
 
@@ -167,8 +169,8 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     settings, clock = workspace.settings, workspace.clock
     account, concurrency = _account(workspace, flow, options), count(options, settings.concurrency)
     budget = account.limit_usd
-    strategy_name, model = _chosen(workspace, options)
-    _check_models(workspace, bound, model, strategy_name)
+    strategy, strategy_name, model = _chosen(workspace, options)
+    _check_models(workspace, bound, model, strategy)
     requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
     progress = Progress(clock=clock, started_s=clock.monotonic(), items=size, budget_usd=budget)
@@ -178,7 +180,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         services=workspace.services,
         budget=Budget(budget, reached=options.get("on_budget") or settings.reached),
         turns=asyncio.Semaphore(concurrency),
-        strategy=workspace.strategies.find(options.get("strategy") or "fixed"),
+        strategy=strategy,
         strategy_name=strategy_name,
         fixed=workspace.strategies.find("fixed"),
         find_strategy=workspace.strategies.find,
@@ -256,7 +258,8 @@ def _flow_of(workspace: Workspace, run: str) -> str:
     return str(workspace.ledger.run(run).run["flow"])
 
 
-def _chosen(workspace: Workspace, options: RunOptions) -> tuple[str, str | None]:
+def _chosen(workspace: Workspace, options: RunOptions) -> tuple[Strategy, str, str | None]:
+    """The strategy, its name, and the model where one was named."""
     strategy, model = options.get("strategy"), options.get("model")
     if strategy is not None and model is not None:
         raise UsageError(
@@ -264,20 +267,23 @@ def _chosen(workspace: Workspace, options: RunOptions) -> tuple[str, str | None]
             hint="Leave one of them away, or pin single steps with llm(..., model=...).",
         )
     found = workspace.strategies.find(strategy or "fixed")
-    return str(getattr(found, "__name__", strategy)), model
+    return found, str(getattr(found, "__name__", strategy)), model
 
 
-def _check_models(workspace: Workspace, bound: BoundFlow, model: str | None, strategy: str) -> None:
+def _check_models(workspace: Workspace, bound: BoundFlow, model: str | None, strategy: Strategy) -> None:
     """Finds a model that does not exist or has no key before anything is paid."""
     questions = [question for step in bound.steps for question in step.step.questions]
     named = {question.model for question in questions if question.model is not None}
     if model is not None:
         named.add(model)
-    elif strategy == "fixed" and any(question.model is None and question.strategy is None for question in questions):
+    elif strategy is workspace.strategies.find("fixed") and any(
+        question.model is None and question.strategy is None for question in questions
+    ):
         named.add(DEFAULT_MODEL)
+    named.update(models_of(strategy))
     for question in questions:
         if question.strategy is not None:
-            workspace.strategies.find(question.strategy)
+            named.update(models_of(workspace.strategies.find(question.strategy)))
     for name in sorted(named):
         workspace.usable(name)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration_nb.calls import Timeouts
-from orchestration_nb.catalog import ALIASES, Catalog, Model, Price
+from orchestration_nb.catalog import ALIASES, Catalog, Fallbacks, Model, Price
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.config import FILE_NAME, ModelSettings, Settings, find_workspace, is_trusted, load_settings
 from orchestration_nb.cost import prices
@@ -23,13 +23,13 @@ from orchestration_nb.providers import Availability, Provider, build
 from orchestration_nb.providers.local import LocalProvider, discover
 from orchestration_nb.providers.replay import ReplayProvider
 from orchestration_nb.recordings import RecordedCalls
-from orchestration_nb.resilience import RetryPolicy
+from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
 from orchestration_nb.state import State
 from orchestration_nb.whence import notebook_path, user_name
 
 if TYPE_CHECKING:
-    from orchestration_nb.events import Listener
+    from orchestration_nb.events import Event, Listener
 
 
 _log = logging.getLogger(__name__)
@@ -213,11 +213,19 @@ class Workspace:
             providers=self.providers,
             journal=JournalFile(self.folder, durable=settings.ledger.durable),
             cache=ExactCache(self.state, self.clock),
+            circuits=Breakers(BreakerPolicy(**settings.breaker.model_dump()), self.clock, self._note),
+            limits=Limits(None, None, self.clock, settings.limits, {}),
             retry=RetryPolicy(**retry.model_dump()),
             timeouts=Timeouts(**timeouts.model_dump()),
             clock=self.clock,
             executor=self.engine.executor,
         )
+
+    def _note(self, event: Event) -> None:
+        """Journals what no single run did, and tells the listeners."""
+        self.services.journal.write(event)
+        for listener in self.listeners:
+            listener(event)
 
     def _forget_old(self, days: int) -> None:
         try:
@@ -297,6 +305,17 @@ def _overridden(catalog: Catalog, name: str, override: ModelSettings) -> Model:
         price=price,
         context_tokens=override.context_tokens or known.context_tokens,
         max_output_tokens=override.max_output_tokens or known.max_output_tokens,
+        fallbacks=_fallbacks(override),
+    )
+
+
+def _fallbacks(override: ModelSettings) -> Fallbacks | None:
+    if not (override.fallback or override.context_window_fallback or override.content_policy_fallback):
+        return None
+    return Fallbacks(
+        error=override.fallback,
+        context_window=override.context_window_fallback,
+        content_policy=override.content_policy_fallback,
     )
 
 

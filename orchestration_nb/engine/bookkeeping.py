@@ -149,6 +149,12 @@ class CallBook:
         if number > 1:
             self._run.progress.retries += 1
 
+    def withdraw(self) -> None:
+        """The attempt was not sent after all, and will be begun again."""
+        assert self._hold is not None
+        self._hold.release()
+        self._latency_ms -= self._wait_ms
+
     def send(self) -> None:
         """The attempt has its turn and goes out."""
         self._run.progress.in_flight += 1

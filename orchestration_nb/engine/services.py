@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +15,7 @@ from orchestration_nb.clock import Clock
 from orchestration_nb.cost.budget import Budget
 from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.engine.progress import Progress
-from orchestration_nb.errors import CallError, OverBudgetError, RunPaused
+from orchestration_nb.errors import CallError, OverBudgetError, RateLimit, RunPaused
 from orchestration_nb.events import Event, Journal, Listener
 from orchestration_nb.ids import RunId
 from orchestration_nb.resilience import RetryPolicy
@@ -53,6 +53,63 @@ class ReplyCache(Protocol):
         """Returns when everything outlives the process."""
 
 
+class Permit(Protocol):
+    """That a model may be asked now; ended exactly once."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the circuit has not changed since."""
+
+    def succeeded(self) -> None:
+        """A reply came."""
+
+    def failed(self, error: BaseException) -> None:
+        """None came; the kind of error says whether it speaks against the model."""
+
+    def abandoned(self) -> None:
+        """The attempt was not made, or cancelled; does nothing on a permit that has ended."""
+
+
+class Circuits(Protocol):
+    """The circuit breakers of all models."""
+
+    def is_closed(self, model: str) -> bool:
+        """Whether the model may be asked freely."""
+
+    def permit_now(self, model: str) -> Permit | None:
+        """A permit, or ``None`` while the circuit is open or another call probes the model."""
+
+    async def permit(self, model: str, *, wait: bool, deadline_s: float, instead: Collection[str]) -> Permit:
+        """A permit, at the latest when monotonic time is ``deadline_s``.
+
+        Raises:
+            ModelUnavailableError: If the circuit is open and ``wait`` is false, or one of ``instead`` may be asked.
+            AllModelsUnavailableError: If it stays open until the deadline.
+        """
+
+
+class Turn(Protocol):
+    """An attempt's leave to go out; ended exactly once."""
+
+    def ended(
+        self, error: BaseException | None = None, *, rate_limit: RateLimit | None = None, tokens: int = 0
+    ) -> None:
+        """The attempt is over: what it failed with, what the headers said, and the tokens that it took."""
+
+    def unused(self) -> None:
+        """Nothing was sent."""
+
+
+class Limits(Protocol):
+    """What models, providers and keys allow at the moment."""
+
+    def turn_now(self, model: Model) -> Turn | None:
+        """A turn where nothing stands against it."""
+
+    async def turn(self, model: Model, *, tokens: int) -> Turn:
+        """Waits until an attempt may be sent that takes at most so many tokens, read and written."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Services:
     """Everything that all runs of a workspace share."""
@@ -61,6 +118,8 @@ class Services:
     providers: Mapping[str, Sender]
     journal: Journal
     cache: ReplyCache
+    circuits: Circuits
+    limits: Limits
     retry: RetryPolicy
     timeouts: Timeouts
     clock: Clock

@@ -47,6 +47,11 @@ class Breakers:
         self._on_change = on_change
         self._circuits: dict[str, Circuit] = {}
 
+    def is_closed(self, model: str) -> bool:
+        """Whether the model may be asked freely."""
+        circuit = self._circuits.get(model)
+        return circuit is None or circuit.state == "closed"
+
     def permit_now(self, model: str) -> Permit | None:
         """Leave to ask a model once, or ``None`` while its circuit is open or another call probes it."""
         circuit = self._circuits.get(model)

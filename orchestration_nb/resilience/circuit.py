@@ -52,6 +52,11 @@ class Permit:
         self._circuit: Circuit | None = circuit
         self.generation = generation
 
+    @property
+    def valid(self) -> bool:
+        """Whether the circuit has not changed since, and the permit has not ended."""
+        return self._circuit is not None and self._circuit.generation == self.generation
+
     def succeeded(self) -> None:
         """A usable reply came."""
         self._end("good", None)

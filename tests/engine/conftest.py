@@ -19,7 +19,7 @@ from orchestration_nb.engine.services import RunContext, Services
 from orchestration_nb.errors import JournalWriteError
 from orchestration_nb.ids import RequestId, RunId, new_id
 from orchestration_nb.messages import user
-from orchestration_nb.resilience import RetryPolicy
+from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES
 from orchestration_nb.state.replies import Entry
 
@@ -119,6 +119,8 @@ def make_world() -> Any:
             providers={provider.name: provider},
             journal=journal,
             cache=ExactCache(store, clock),
+            circuits=Breakers(BreakerPolicy(), clock, journal.write),
+            limits=Limits(None, None, clock, {}, {}),
             retry=retry or RetryPolicy(first_wait_s=0.001, most_wait_s=0.001),
             timeouts=Timeouts(),
             clock=clock,

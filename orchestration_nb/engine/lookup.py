@@ -1,0 +1,89 @@
+"""Cache and single flight: of those who ask the same at once, one pays.
+
+In one process the others wait for its reply; in another process of the workspace they wait until it stands in the
+store that both share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from orchestration_nb.calls import Reply, Request
+from orchestration_nb.cost.cache import CachedReply
+from orchestration_nb.engine.payment import Call, pay
+from orchestration_nb.errors import CallError, ModelUnavailableError, SchemaNotMetError
+
+Flights = dict[str, asyncio.Future[CachedReply | None]]
+
+
+async def find_or_pay(call: Call) -> Reply:
+    """The reply to a call: from the cache, from who asks the same right now, or paid.
+
+    Raises:
+        CallError: If no usable reply came.
+        CostError: If the budget does not cover it.
+    """
+    run, key = call.run, call.book.key
+    if not run.unpaused.is_set():  # here, so that nobody waits in another run for what a paused one has begun
+        await run.unpaused.wait()
+    if run.fresh or not call.request.cache:
+        return await pay(call)
+    cache, flights = run.services.cache, run.services.flights
+    while True:
+        held = cache.get(key) or await _join_flight(flights, key)
+        if held is not None:
+            value = _value_of_cached(call.request, held)
+            if value is not _REFUSED:
+                return call.book.answered_from_cache(held, value)
+            return await pay(call)
+        if key not in flights:
+            return await _lead_flight(call, flights)
+
+
+async def _join_flight(flights: Flights, key: str) -> CachedReply | None:
+    flight = flights.get(key)
+    return None if flight is None else await asyncio.shield(flight)
+
+
+async def _lead_flight(call: Call, flights: Flights) -> Reply:
+    key, cache = call.book.key, call.run.services.cache
+    flight: asyncio.Future[CachedReply | None] = asyncio.get_running_loop().create_future()
+    flights[key] = flight
+    try:
+        held = await cache.claim(key)
+        value = _REFUSED if held is None else _value_of_cached(call.request, held)
+        if held is not None and value is not _REFUSED:
+            flight.set_result(held)
+            return call.book.answered_from_cache(held, value)
+        reply = await pay(call)
+    except CallError as error:
+        if not _is_its_own(error, call):
+            # Who asked the same would meet the same: it shares the failure instead of repeating it.
+            flight.set_exception(error)
+            flight.exception()  # marks it as seen where nobody waits
+        raise
+    finally:
+        cache.release(key)
+        del flights[key]
+        if not flight.done():
+            # None: cancelled, or over this run's budget; the next in line tries for itself.
+            flight.set_result(call.book.kept)
+    return reply
+
+
+def _is_its_own(error: CallError, call: Call) -> bool:
+    """Whether the failure comes of how this one call was asked, so that others may fare better."""
+    return call.request.timeout_s is not None or (isinstance(error, ModelUnavailableError) and not call.wait)
+
+
+_REFUSED = object()
+
+
+def _value_of_cached(request: Request, held: CachedReply) -> Any:
+    if request.output is None:
+        return held.text
+    try:
+        return request.output.parse(held.text)
+    except SchemaNotMetError:
+        return _REFUSED

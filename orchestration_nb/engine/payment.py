@@ -1,0 +1,200 @@
+"""How a call that no cache answers is paid and made.
+
+::
+
+    pay:  retry( reserve -> take a turn -> circuit -> attempt -> validate ) -> settle
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestration_nb.calls import RawReply, Reply, Request, Timeouts
+from orchestration_nb.catalog import Price
+from orchestration_nb.cost.bounds import most_input_tokens
+from orchestration_nb.cost.budget import Hold
+from orchestration_nb.engine.bookkeeping import CallBook
+from orchestration_nb.engine.services import Permit, RunContext, Sender, Turn
+from orchestration_nb.errors import (
+    CallError,
+    NoSuchModelError,
+    NotAuthorisedError,
+    OverBudgetError,
+    PriceUnknownError,
+    SchemaNotMetError,
+)
+from orchestration_nb.messages import Message, Text, user
+from orchestration_nb.resilience import retry_waits
+
+SCHEMA_ATTEMPTS = 3
+"""How often a model is asked in all for a reply that fits the schema: more rarely helps, and each is paid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Call:
+    """One model asked once, on behalf of a run."""
+
+    request: Request
+    run: RunContext
+    book: CallBook
+    """What the call comes to; knows the model."""
+    max_tokens: int
+    """The most tokens that the model may write."""
+    wait: bool
+    """Whether to wait for the model while its circuit is open."""
+    instead: tuple[str, ...] = ()
+    """Models that could answer as well: no wait goes on once one of them may be asked."""
+
+
+async def pay(call: Call) -> Reply:
+    """Makes a call: reserve, retry, settle, record.
+
+    Raises:
+        CallError: If no usable reply came.
+        CostError: If the budget does not cover it, or nobody knows the price.
+    """
+    run, request, model = call.run, call.request, call.book.model
+    services = run.services
+    if model.name in run.unusable:
+        raise run.unusable[model.name].with_traceback(None)  # each raise would make it longer, and keep its item
+    provider = services.providers.get(model.provider)
+    if provider is None:
+        raise NoSuchModelError(f"No provider is called {model.provider!r}.", hint="`%orchestrate models` lists them.")
+    if model.price is None:
+        raise PriceUnknownError(
+            f"Nobody knows what {model.name} costs, so the budget cannot hold.",
+            hint=f'Write its price into orchestrate.toml: [models."{model.name}"] input_usd_per_mtok = ..., '
+            "output_usd_per_mtok = ...",
+        )
+    deadline_s = request.timeout_s or services.retry.deadline_s
+    payment = _Payment(
+        call=call,
+        run=run,
+        book=call.book,
+        asked=request if call.max_tokens == request.max_tokens else replace(request, max_tokens=call.max_tokens),
+        provider=provider,
+        price=model.price,
+        timeouts=services.timeouts if request.timeout_s is None else replace(services.timeouts, total_s=deadline_s),
+        deadline_s=services.clock.monotonic() + deadline_s,
+    )
+    raw, value = await retry_waits(payment.attempt, services.retry, services.clock, deadline_s=request.timeout_s)
+    return call.book.answered(raw, value)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Payment:
+    """A call that is paid, under way."""
+
+    call: Call
+    run: RunContext
+    book: CallBook
+    asked: Request
+    """What is sent: the request, or with the model's last reply and what is wrong with it."""
+    provider: Sender
+    price: Price
+    timeouts: Timeouts
+    deadline_s: float
+    """Monotonic seconds after which no circuit is waited for."""
+
+    async def attempt(self, number: int, waited_s: float) -> tuple[RawReply, Any]:
+        """One try, with its own money; the circuit is looked at last, so that nothing goes to a model that is down."""
+        circuits, name = self.run.services.circuits, self.book.model.name
+        while True:
+            early = None
+            if not circuits.is_closed(name):
+                early = await circuits.permit(
+                    name, wait=self.call.wait, deadline_s=self.deadline_s, instead=self.call.instead
+                )
+            answered = await self._under(early, number, waited_s)
+            if answered is not None:
+                return answered
+
+    async def _under(self, early: Permit | None, number: int, waited_s: float) -> tuple[RawReply, Any] | None:
+        """Sends when it may; ``None`` where the circuit opened while the attempt waited, and nothing was sent.
+
+        A permit for a closed circuit is taken at the last moment: one that waits in a line says nothing of the model.
+        """
+        run, services, model = self.run, self.run.services, self.book.model
+        input_tokens = most_input_tokens(self.asked)
+        try:
+            hold = await self._reserve(self.price.most_usd(input_tokens, self.asked.max_tokens))
+            self.book.begin(number, waited_s, hold)
+            async with run.turns:
+                if not run.unpaused.is_set():
+                    await run.unpaused.wait()
+                turn = services.limits.turn_now(model)
+                if turn is None:
+                    turn = await services.limits.turn(model, tokens=input_tokens + self.asked.max_tokens)
+                permit = early if early is not None and early.valid else services.circuits.permit_now(model.name)
+                if permit is None:
+                    turn.unused()
+                    self.book.withdraw()
+                    return None
+                return await self._send(permit, turn, number)
+        finally:
+            if early is not None:
+                early.abandoned()  # does nothing where the attempt was made
+
+    async def _send(self, permit: Permit, turn: Turn, number: int) -> tuple[RawReply, Any]:
+        book, model = self.book, self.book.model
+        book.send()
+        try:
+            raw = await self.provider.send(model, self.asked, timeouts=self.timeouts)
+        except BaseException as error:
+            book.attempt_failed(error)
+            failure = error if isinstance(error, CallError) else None
+            turn.ended(error)
+            permit.failed(error)
+            if isinstance(failure, NotAuthorisedError | NoSuchModelError):
+                self.run.unusable[model.name] = failure
+            raise
+        permit.succeeded()
+        turn.ended(rate_limit=raw.rate_limit, tokens=raw.usage.input_tokens + raw.usage.output_tokens)
+        return raw, self._validated(raw, number)
+
+    def _validated(self, raw: RawReply, number: int) -> Any:
+        try:
+            value = _value_of(self.asked, raw, number)
+        except SchemaNotMetError as error:
+            self.book.attempt_unfit(error, raw)
+            self.asked = _asked_again(self.call.request, self.asked.max_tokens, error)
+            raise
+        self.book.attempt_answered(raw)
+        return value
+
+    async def _reserve(self, most_usd: float) -> Hold:
+        """Sets the money of an attempt aside; where the budget pauses, waits until somebody raises it."""
+        while True:
+            try:
+                return await self.run.budget.reserve(most_usd)
+            except OverBudgetError as refusal:
+                if not refusal.pauses:
+                    raise
+                await self.run.wait_for_budget(refusal)
+
+
+def _value_of(request: Request, raw: RawReply, number: int) -> Any:
+    """The reply's value by the schema."""
+    if request.output is None or raw.tool_calls:
+        return raw.text
+    try:
+        return request.output.parse(raw.text)
+    except SchemaNotMetError as error:
+        if raw.finish_reason == "length":
+            cut = SchemaNotMetError(
+                f"The reply was cut at max_tokens={request.max_tokens} before it was whole.",
+                reply=raw.text,
+                hint="Raise max_tokens in llm(...).",
+            )
+            cut.retryable = False
+            raise cut from None
+        error.retryable = number < SCHEMA_ATTEMPTS
+        raise
+
+
+def _asked_again(request: Request, max_tokens: int, error: SchemaNotMetError) -> Request:
+    """The same request, with the reply that did not fit and what is wrong with it."""
+    reply = Message(role="assistant", parts=(Text(error.reply or "(nothing)"),))
+    wish = user(f"That reply cannot be used: {error}\nReply again, with the JSON alone.")
+    return replace(request, messages=(*request.messages, reply, wish), max_tokens=max_tokens)
