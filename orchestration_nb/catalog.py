@@ -22,6 +22,10 @@ ALIASES: Mapping[str, str] = {"fast": "sim/small", "medium": "sim/medium", "stro
 in the environment never turns a simulated run into a paid one."""
 
 
+BATCH_SHARE = 0.5
+"""What a call through a provider's batch API costs of its price."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """List price of a model, in US dollars per million tokens."""
@@ -73,7 +77,7 @@ class Price:
         return (input_tokens * dearest + output_tokens * dearest_out) / 1e6
 
     def times(self, factor: float) -> Price:
-        """The same price for every class of token, times ``factor``: 0.5 is that of the providers' batch APIs."""
+        """The same price for every class of token, times ``factor`` (such as :data:`BATCH_SHARE`)."""
 
         def scaled(usd: float | None) -> float | None:
             return None if usd is None else usd * factor

@@ -249,6 +249,8 @@ class Repriced:
     """Calls that began at this time or later, or ``None`` for all."""
     until: datetime | None
     """Calls that began before this time; ``None`` stands for the time of the correction."""
+    above_tokens: int | None = None
+    """Calls whose prompt is longer than this, or ``None`` for all: the longer tiers of a price."""
     input_usd_per_mtok: float
     output_usd_per_mtok: float
     cached_usd_per_mtok: float | None

@@ -10,7 +10,9 @@ from orchestration_nb.ledger.database import quoted
 if TYPE_CHECKING:
     import duckdb
 
-TABLES = ("runs", "items", "steps", "requests", "calls", "texts")
+TABLES = (
+    "runs", "items", "steps", "requests", "calls", "texts", "circuits", "alerts", "plans", "repricings", "as_recorded",
+)  # fmt: skip
 """What is exported: all that was recorded, without the ledger's own bookkeeping."""
 
 

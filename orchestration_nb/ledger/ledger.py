@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import LedgerDamagedError, UsageError, WorkspaceError
+from orchestration_nb.events import Repriced
 from orchestration_nb.ledger import database
 from orchestration_nb.ledger.export import export
+from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.ledger.merge import MergeReport, merge_into
 from orchestration_nb.ledger.query import Parameters, answer, columns_by_table
 from orchestration_nb.ledger.recorded import RecordedCall, RecordedPrice, recorded_calls, recorded_models
+from orchestration_nb.ledger.repricing import Repricing, changes
 from orchestration_nb.ledger.retention import prune
 from orchestration_nb.ledger.runs import RunDetails, details, newest
 from orchestration_nb.ledger.segments import Segment, open_segments
@@ -131,7 +134,7 @@ class Ledger:
         return self._read(lambda connection: recorded_calls(connection, model))
 
     def export(self, folder: Path) -> list[Path]:
-        """Writes ``runs, items, steps, requests, calls, texts`` as Parquet files, replacing files of these names.
+        """Writes each table as a Parquet file, replacing files of these names.
 
         Returns:
             The files.
@@ -164,6 +167,31 @@ class Ledger:
                 return prune(folder / database.FILE_NAME, before, limit_s=self._wait_s)
         except OSError as error:
             raise WorkspaceError(f"{folder} cannot be pruned: {error.strerror or error}.") from error
+
+    def changes(self, corrections: Sequence[Repriced]) -> Repricing:
+        """What :func:`~orchestration_nb.ledger.repricing.corrections` of a model's price would change.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: changes(connection, corrections))
+
+    def reprice(self, corrections: Sequence[Repriced]) -> None:
+        """Reckons the calls anew that were reckoned with a wrong price, and all that adds them up.
+
+        The corrections are journalled first, so that a ledger made anew comes out the same.
+
+        Raises:
+            JournalWriteError: If they could not be written.
+            WorkspaceError: If the ledger cannot be written; the next reading then takes them in.
+        """
+        journal = JournalFile(self._workspace)
+        try:
+            for correction in corrections:
+                journal.write(correction)
+        finally:
+            journal.close()
+        self.merge()
 
     def tables(self) -> dict[str, list[str]]:
         """The tables and views that SQL can ask, each with its columns."""

@@ -10,6 +10,7 @@ import orjson
 
 from orchestration_nb.ledger.batch import Batch
 from orchestration_nb.ledger.database import quoted
+from orchestration_nb.ledger.repricing import reprice
 from orchestration_nb.ledger.schema import LOADS, Load
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def load(batch: Batch, connection: duckdb.DuckDBPyConnection, folder: Path) -> N
     try:
         for statement in statements:
             connection.execute(statement)
+        reprice(connection, batch.staged)
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")

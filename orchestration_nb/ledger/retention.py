@@ -59,6 +59,7 @@ def _delete_rows(connection: duckdb.DuckDBPyConnection, before: datetime, segmen
         gone = {"texts": _count(connection, texts, before)}
         for table in _TIME:
             gone[table] = _count(connection, f"delete from {table} {_gone(table)}", before)  # noqa: S608
+        connection.execute("delete from as_recorded where call_id not in (select call_id from calls)")
         gone["runs"] = _count(connection, "delete from runs where run_id in (from doomed)")
         connection.execute("delete from segments where name in (select unnest(?::varchar[]))", [segments])
         connection.execute("delete from bad_lines where segment in (select unnest(?::varchar[]))", [segments])

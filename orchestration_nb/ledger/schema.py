@@ -71,7 +71,32 @@ create table repricings (
     cached_usd_per_mtok double, cache_write_usd_per_mtok double, reasoning_usd_per_mtok double, repriced_at timestamp);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
+_THIRD = """
+alter table repricings add column above_tokens bigint;
+create table as_recorded (
+    call_id varchar not null, request_id varchar, run_id varchar, cost_usd double, billed_usd double,
+    input_usd_per_mtok double, output_usd_per_mtok double, cached_usd_per_mtok double, cache_write_usd_per_mtok double,
+    reasoning_usd_per_mtok double);
+drop view spend;
+create view spend as
+    select cast(c.started_at as date) as day, r."user", r.notebook, r.flow, q.step, c.model,
+        coalesce(c.batch, false) as batch, count(*) as calls, sum(c.billed_usd) as billed_usd,
+        sum(c.cost_usd) as cost_usd,
+        coalesce(sum(greatest(c.billed_usd - c.cost_usd, 0)) filter (c.bill_unknown), 0) as unknown_usd
+    from calls as c left join runs as r using (run_id) left join requests as q using (request_id)
+    where not c.simulated group by all order by all;
+create view costs as
+    select call_id, request_id, run_id, model, simulated, started_at,
+        greatest(0, input_tokens - cached_tokens - cache_write_tokens) * input_usd_per_mtok / 1e6 as input_usd,
+        cached_tokens * coalesce(cached_usd_per_mtok, input_usd_per_mtok) / 1e6 as cached_usd,
+        cache_write_tokens * coalesce(cache_write_usd_per_mtok, input_usd_per_mtok) / 1e6 as cache_write_usd,
+        greatest(0, output_tokens - reasoning_tokens) * output_usd_per_mtok / 1e6 as output_usd,
+        reasoning_tokens * coalesce(reasoning_usd_per_mtok, output_usd_per_mtok) / 1e6 as reasoning_usd,
+        cost_usd, billed_usd
+    from calls;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
 """One script a version: the first makes version 1 of nothing, the next version 2 of version 1."""
 
 
@@ -183,10 +208,10 @@ _PLAN = Load(
 )
 _REPRICED = Load(
     columns=_columns("""
-        model varchar; since timestamp; until timestamp; input_usd_per_mtok double; output_usd_per_mtok double;
-        cached_usd_per_mtok double; cache_write_usd_per_mtok double; reasoning_usd_per_mtok double;
-        repriced_at timestamp"""),
-    required=("model", "input_usd_per_mtok", "output_usd_per_mtok"),
+        model varchar; since timestamp; until timestamp; above_tokens bigint; input_usd_per_mtok double;
+        output_usd_per_mtok double; cached_usd_per_mtok double; cache_write_usd_per_mtok double;
+        reasoning_usd_per_mtok double; repriced_at timestamp"""),
+    required=("model", "input_usd_per_mtok", "output_usd_per_mtok", "repriced_at"),
     into=("insert into repricings by name select * from staged_repriced",),
 )
 _BAD = Load(

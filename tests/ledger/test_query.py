@@ -213,7 +213,7 @@ def test_sums_of_integers_are_integers(ledger: Ledger) -> None:
 def test_spend_leaves_simulated_money_out(ledger: Ledger) -> None:
     frame = ledger.sql("select * from spend")
     assert frame[["model", "calls", "billed_usd", "unknown_usd"]].to_numpy().tolist() == [
-        ["openai/gpt-4.1-mini", 2, 0.75, 0.5]
+        ["openai/gpt-4.1-mini", 2, 0.75, 0.25]
     ]
 
 
