@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestration_nb.errors import LedgerNewerError
-from orchestration_nb.state.folder import private_folder
+from orchestration_nb.state.folder import FOLDER_NAME, private_folder
 from orchestration_nb.state.lock import locked
 
 FILE_NAME = "state.sqlite"
@@ -38,10 +38,13 @@ class StateFile:
 
     Args:
         workspace: The folder whose ``.orchestrate/`` holds the file.
+        busy_s: How long a statement waits, blocking, for the lock of another process.
     """
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, *, busy_s: float = _BUSY_S) -> None:
         self._workspace = workspace
+        self.path = workspace / FOLDER_NAME / FILE_NAME
+        self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
         self._identity = 0
         self._turn = threading.RLock()
@@ -59,7 +62,7 @@ class StateFile:
             try:
                 return work(self._connection or self._open())
             except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
+                if not is_damage(error):
                     raise
                 self._replace_damaged()
                 return work(self._open())
@@ -80,6 +83,41 @@ class StateFile:
 
         return self.use(in_transaction)
 
+    def opened(self) -> sqlite3.Connection | None:
+        """The connection, if there is one to the file that now stands at the path (somebody may have removed it)."""
+        if self._connection is None:
+            return None
+        try:
+            if os.stat(self.path).st_ino == self._identity:  # noqa: PTH116 - half the time of Path.stat()
+                return self._connection
+        except OSError:
+            pass
+        return None
+
+    def open(self) -> sqlite3.Connection:
+        """A connection to the file that now stands at the path; takes milliseconds, or waits for another process.
+
+        Raises:
+            sqlite3.Error: If the file cannot be read or written.
+            OSError: If the folder cannot be made or written.
+            WorkspaceError: If a newer version of the package wrote the file, or opening waits too long.
+        """
+        with self._turn:
+            connection = self.opened()
+            if connection is None:
+                self.close()
+                connection = self._open()
+            return connection
+
+    def set_aside(self) -> Path | None:
+        """Keeps the damaged file under another name, so that the next use begins anew.
+
+        Returns:
+            Where it is kept, or ``None`` where another process has set it aside.
+        """
+        with self._turn:
+            return self._replace_damaged()
+
     def close(self) -> None:
         """Closes the connection; a later use opens another."""
         with self._turn:
@@ -99,24 +137,26 @@ class StateFile:
                 connection.execute("pragma synchronous = normal")
                 for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
                     connection.executescript(f"begin immediate; {script}; pragma user_version = {number}; commit;")
+                connection.execute(f"pragma busy_timeout = {round(self._busy_s * 1000)}")
             except BaseException:
                 connection.close()
                 raise
         self._connection, self._identity = connection, path.stat().st_ino
         return connection
 
-    def _replace_damaged(self) -> None:
+    def _replace_damaged(self) -> Path | None:
         self.close()
         path = private_folder(self._workspace) / FILE_NAME
         with locked(path.with_name("state.lock"), alone=True, limit_s=_BUSY_S * 5):
             if not path.exists() or self._identity not in {0, path.stat().st_ino}:
-                return  # another process has set it aside
+                return None  # another process has set it aside
             aside = path.with_name(f"state.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.sqlite")
             path.rename(aside)
             for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
         self._identity = 0
         _log.warning("%s was damaged: it is kept as %s, and begun anew.", path, aside)
+        return aside
 
     def _forget_parent(self) -> None:
         # Closed in the child, SQLite would let go of the parent's locks: the connection is left as it is.
@@ -137,8 +177,9 @@ def _known_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite found that the file is none of its own, or broken."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 _files: weakref.WeakSet[StateFile] = weakref.WeakSet()

@@ -1,0 +1,271 @@
+"""The desk where the engine's loop does its business with the state of a workspace: many works, one transaction.
+
+A transaction costs more than what is done in it. All works that come in one turn of the loop therefore share one, in
+the order they came; a work that nobody waits for joins the next. The loop never stands still for another process: a
+lock that is taken is waited for asynchronously.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import random
+import sqlite3
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from orchestration_nb.clock import Clock, SystemClock
+from orchestration_nb.errors import StateError, WorkspaceError
+from orchestration_nb.state.store import StateFile, is_damage
+
+LATE_S: Final = 0.02
+"""The longest that a posted work waits for others to share its transaction."""
+BUSY_S: Final = 30.0
+"""The longest that another process's lock is waited for."""
+_LONGEST_WAIT_S: Final = 0.02
+_FAREWELL_S: Final = 2.0
+_FILE_TROUBLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+Work = Callable[[sqlite3.Connection], _Answer]
+"""What is done within a transaction. It must not wait, and what it changes beside the file must bear that the
+transaction fails after it."""
+Then = Callable[[Any, BaseException | None], None]
+"""Told what a work answered, or why it failed, once the transaction has ended."""
+
+
+class Desk:
+    """Runs works in shared transactions; used from one event loop, and after that loop's end by :meth:`flush_now`.
+
+    Args:
+        file: The state of the workspace, opened with ``busy_s=0`` and used by nobody else.
+        clock: Waits for locks.
+    """
+
+    def __init__(self, file: StateFile, clock: Clock | None = None) -> None:
+        self._file = file
+        self._clock = clock or SystemClock()
+        self._entries: list[tuple[Work[Any], Then | None]] = []
+        self._soon = False
+        self._late: asyncio.TimerHandle | None = None
+        self._patient: asyncio.Task[None] | None = None
+        _all.add(self)
+
+    async def submit(self, work: Work[_Answer]) -> _Answer:
+        """What ``work`` makes of the connection, in a transaction that it shares with others.
+
+        Raises:
+            StateError: If the file is damaged, cannot be written, or is locked for thirty seconds.
+        """
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self.enter(work, functools.partial(_answer, answer))
+        return await answer
+
+    def enter(self, work: Work[Any], then: Then) -> None:
+        """As :meth:`submit`, but ``then`` is called with the outcome, in the same turn in which it was committed."""
+        self._entries.append((work, then))
+        self._run_soon()
+
+    def post(self, work: Work[object]) -> None:
+        """Has ``work`` done soon; nobody waits for it.
+
+        It is done with the next transaction, within 20 ms; where the file cannot be written, as soon as it can be.
+        """
+        self._entries.append((work, None))
+        if self._late is None and not self._soon and self._patient is None:
+            self._late = asyncio.get_running_loop().call_later(LATE_S, self._run)
+
+    async def flush(self) -> None:
+        """Returns when everything that was posted is in the file.
+
+        Raises:
+            StateError: If it cannot be written.
+        """
+        await self.submit(_nothing)
+
+    def flush_now(self) -> None:
+        """Writes what was posted, blocking for at most two seconds: for the end of the process."""
+        if not self._entries:
+            return
+        try:
+            connection = self._file.open()
+            connection.execute(f"pragma busy_timeout = {round(_FAREWELL_S * 1000)}")
+            try:
+                self._transact(connection)
+            finally:
+                connection.execute("pragma busy_timeout = 0")
+        except (sqlite3.Error, OSError, WorkspaceError) as error:
+            _log.warning("%d entries of %s were not written: %s", len(self._entries), self._file.path, error)
+
+    def close(self) -> None:
+        """Writes what was posted, and closes the file."""
+        self.flush_now()
+        self._file.close()
+
+    def _run_soon(self) -> None:
+        if not self._soon and self._patient is None:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self._soon = False
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        if self._entries and self._patient is None and not self._is_done(self._file.opened()):
+            self._patient = asyncio.get_running_loop().create_task(self._run_patiently())
+
+    async def _run_patiently(self) -> None:
+        """Opens the file beside the loop, and waits for locks without holding the loop up."""
+        began_s = self._clock.monotonic()
+        try:
+            while self._entries and not self._is_done(await self._opened()):
+                if self._clock.monotonic() - began_s > BUSY_S:
+                    self._fail(StateError(f"{self._file.path} was locked by another process for {BUSY_S:g} seconds."))
+                    break
+                await self._clock.sleep(random.uniform(0.1, 1) * _LONGEST_WAIT_S)  # noqa: S311 - who is next is no secret
+        except (sqlite3.Error, OSError, WorkspaceError) as error:
+            self._fail(self._trouble(error))
+        finally:
+            self._patient = None
+        if any(then is not None for _, then in self._entries):
+            self._run_soon()
+
+    async def _opened(self) -> sqlite3.Connection | None:
+        """The connection, or ``None`` where another process holds the lock that opening needs."""
+        connection = self._file.opened()
+        if connection is not None:
+            return connection
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, self._file.open)
+        except sqlite3.OperationalError as error:
+            if _is_busy(error):
+                return None
+            raise
+
+    def _is_done(self, connection: sqlite3.Connection | None) -> bool:
+        """Whether all is done, well or not; ``False`` where the file is to be opened or waited for."""
+        if connection is None:
+            return False
+        try:
+            self._transact(connection)
+        except sqlite3.Error as error:
+            if _is_busy(error):
+                return False
+            self._fail(self._trouble(error))
+        return True
+
+    def _transact(self, connection: sqlite3.Connection) -> None:
+        """Does all works in one transaction, and tells those who wait.
+
+        Raises:
+            sqlite3.Error: If it could not be begun or committed, or the file failed: nothing was done then.
+        """
+        connection.execute("begin immediate")
+        entries, told = self._entries, []
+        self._entries = []
+        try:
+            for work, then in entries:
+                told.append((then, *_done(connection, work, alone=len(entries) == 1)))
+            if connection.in_transaction:  # a work that was alone and failed has undone itself
+                connection.execute("commit")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            self._entries = entries + self._entries
+            raise
+        for then, answer, error in told:
+            if then is not None:
+                then(answer, error)
+            elif error is not None:
+                _log.error("A change of %s failed.", self._file.path, exc_info=error)
+
+    def _fail(self, error: StateError) -> None:
+        """Tells all who wait; what was posted stays for the next transaction."""
+        failed = [then for _, then in self._entries if then is not None]
+        self._entries = [entry for entry in self._entries if entry[1] is None]
+        for then in failed:
+            then(None, error)
+
+    def _trouble(self, error: Exception) -> StateError:
+        path = self._file.path
+        if isinstance(error, WorkspaceError):
+            return StateError(str(error), hint=error.hint)
+        if is_damage(error):
+            with contextlib.suppress(OSError, WorkspaceError):  # another process is at it
+                self._file.set_aside()
+            return StateError(
+                f"{path} was damaged, so that nobody knows what was spent of the budgets: it is kept beside a new one.",
+                hint="Run again to go on: every budget begins with what could be read of the damaged file.",
+            )
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return StateError(f"{path} cannot be written: the disk is full.", hint="Make room, then run again.")
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return StateError(f"{path} cannot be written: {said}.", hint="Give write access to it.")
+
+    def _forget_parent(self) -> None:
+        self._entries, self._soon, self._late, self._patient = [], False, None, None
+
+
+def _done(connection: sqlite3.Connection, work: Work[Any], *, alone: bool) -> tuple[Any, BaseException | None]:
+    """A work's answer, or its own failure, of which nothing stays; the file's failure is raised."""
+    if not alone:
+        connection.execute("savepoint work")
+    try:
+        answer = work(connection)
+    except Exception as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FILE_TROUBLE:
+            raise
+        connection.execute("rollback" if alone else "rollback to work")
+        if not alone:
+            connection.execute("release work")
+        return None, error
+    if not alone:
+        connection.execute("release work")
+    return answer, None
+
+
+def _answer(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
+    if future.done():
+        return  # cancelled meanwhile
+    if error is None:
+        future.set_result(answer)
+    else:
+        future.set_exception(error)
+
+
+def _is_busy(error: BaseException) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Done when everything before it is."""
+
+
+_all: weakref.WeakSet[Desk] = weakref.WeakSet()
+
+
+def _forget_parents() -> None:
+    for desk in _all:
+        desk._forget_parent()  # noqa: SLF001 - the same module
+
+
+os.register_at_fork(after_in_child=_forget_parents)
