@@ -174,6 +174,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
     progress = Progress(clock=clock, started_s=clock.monotonic(), items=size, budget_usd=budget)
+    progress.limited_because = workspace.services.limits.note
     context = RunContext(
         run_id=run_id,
         flow=flow.name,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.events import RunStatus
+
+
+def _nothing() -> str:
+    return ""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -38,8 +43,15 @@ class Progress:
     """Of what was billed, the real money: simulated dollars are left out."""
     simulated: bool = False
     """Whether any of it came from a simulated or recorded model."""
-    note: str = ""
-    """What holds the run up at the moment, in words."""
+    waits_because: str = ""
+    """Which budget the run waits for, in words."""
+    limited_because: Callable[[], str] = _nothing
+    """Tells in words which limit holds calls up, or nothing."""
+
+    @property
+    def note(self) -> str:
+        """What holds the run up at the moment, in words; empty where nothing does."""
+        return self.waits_because or (self.limited_because() if self.status == "running" else "")
 
     @property
     def elapsed_s(self) -> float:

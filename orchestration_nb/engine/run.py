@@ -135,7 +135,9 @@ class FlowRun:
     ) -> tuple[RunStatus, OrchestrationError | None]:
         """Records the end where the journal still takes it; returns how the run stands, and why it is unrecorded."""
         context, progress = self.context, self.context.progress
-        progress.ended_s, progress.note = context.services.clock.monotonic(), ""
+        progress.ended_s = context.services.clock.monotonic()
+        if not context.left:
+            progress.waits_because = ""
         if unrecorded is not None:
             return status, unrecorded
         try:

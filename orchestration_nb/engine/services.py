@@ -109,6 +109,9 @@ class Limits(Protocol):
     async def turn(self, model: Model, *, tokens: int) -> Turn:
         """Waits until an attempt may be sent that takes at most so many tokens, read and written."""
 
+    def note(self) -> str:
+        """What holds calls up just now, in words; may be called from any thread."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Services:
@@ -179,7 +182,7 @@ class RunContext:
         if not self.left and self.progress.status in {"running", "paused"}:
             self.waits_for = self.waits_for or refusal
             self.unpaused.clear()
-            self.progress.status, self.progress.note = "paused", str(self.waits_for)
+            self.progress.status, self.progress.waits_because = "paused", str(self.waits_for)
             await self.unpaused.wait()
         if self.left:
             raise RunPaused
@@ -187,7 +190,7 @@ class RunContext:
     def go_on(self) -> None:
         """Ends the pause."""
         self.waits_for = None
-        self.progress.status, self.progress.note = "running", ""
+        self.progress.status, self.progress.waits_because = "running", ""
         self.unpaused.set()
 
     def record(self, event: Event) -> None:
