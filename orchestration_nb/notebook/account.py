@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.notebook.figures import latency, text_of, usd
+from orchestration_nb.notebook.story import CHRONICLE
 from orchestration_nb.runs import Run
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class RunAccount:
     """How the items were drawn from the table, or an empty string."""
     error: str
     """Why the run as a whole failed, or an empty string."""
+    story: tuple[str, ...]
+    """What it came through, a sentence a line."""
     columns: tuple[str, ...]
     inputs: int
     """How many of ``columns``, from the first, came with the input."""
@@ -88,6 +91,7 @@ def account_of(run: Run) -> RunAccount:
         statuses=tuple(Counter(str(status) for status in results["_status"]).most_common()),
         sample="" if run.sample is None else f"a sample, drawn with seed {run.seed}",
         error="" if run.error is None else str(run.error),
+        story=CHRONICLE.of(run.id).lines(),
         columns=tuple(str(results.columns[place]) for place in shown),
         inputs=sum(results.columns[place] not in steps for place in shown) - 3,
         rows=tuple(_rows(results, shown)),

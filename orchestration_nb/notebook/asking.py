@@ -80,11 +80,20 @@ class Asking:
             self._run.leave()
             return True
         try:
-            self._run.resume(budget=read_money("A budget", line.removeprefix("$").strip()))
+            self._run.resume(budget=read_usd(line))
         except UsageError as error:
             print(printable(f"{error} {error.hint}"))  # noqa: T201
             return False
         return True
+
+
+def read_usd(text: str) -> float:
+    """An amount that somebody typed: ``3``, ``3.50``, ``$3.50``.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    return read_money("A budget", text.strip().removeprefix("$").strip())
 
 
 def outlook(progress: Progress) -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.notebook import markup
+from orchestration_nb.notebook.asking import outlook, read_usd
 from orchestration_nb.notebook.screen import REFRESH_S, OutputScreen, has_outputs
-from orchestration_nb.notebook.session import Session
+from orchestration_nb.notebook.session import Session, is_under_way
 from orchestration_nb.runs import Run
 
 _followers: set[asyncio.Task[None]] = set()
@@ -53,7 +55,7 @@ def _bind_at_end(session: Session, run: Run, into: str) -> None:
 
 
 async def _follow(session: Session, run: Run, screen: ControlledScreen, into: str | None) -> None:
-    while run.status in {"running", "paused"}:
+    while is_under_way(run):
         screen.refresh(run)
         await screen.clock.sleep(REFRESH_S)
     if into:
@@ -62,7 +64,7 @@ async def _follow(session: Session, run: Run, screen: ControlledScreen, into: st
 
 
 class ControlledScreen(OutputScreen):
-    """The display of a run in the background, with Pause and Cancel."""
+    """The display of a run in the background, with Pause and Cancel; a field and Continue where it waits for money."""
 
     def __init__(self, run: Run, clock: Clock) -> None:
         import ipywidgets  # noqa: PLC0415 - half a second, and only buttons need it
@@ -77,10 +79,11 @@ class ControlledScreen(OutputScreen):
         self._cancel = ipywidgets.Button(
             description="Cancel", icon="stop", tooltip="Cancels what is in flight, keeps what is done"
         )
+        self._more = MoreMoney(run, then=lambda: self.refresh(run))
         self._pause.on_click(self._toggle)
         self._cancel.on_click(self._stop)
-        self._buttons = ipywidgets.HBox([self._pause, self._cancel])
-        self._whole = ipywidgets.VBox([self._card, self._buttons])
+        self._buttons = ipywidgets.HBox([*self._more.parts, self._pause, self._cancel])
+        self._whole = ipywidgets.VBox([self._card, self._buttons, self._more.answer])
 
     def open(self) -> None:
         """Draws it for the first time."""
@@ -89,15 +92,20 @@ class ControlledScreen(OutputScreen):
 
     def refresh(self, run: Run) -> None:
         """Draws the progress."""
-        self._card.value = markup.page(markup.progress_card(run.flow.name, run.progress))
+        waits = run.waits_for is not None
+        card = markup.progress_card(run.flow.name, run.progress)
+        self._card.value = markup.page(card, markup.dim(outlook(run.progress)) if waits else "")
         self._pause.description = "Resume" if run.status == "paused" else "Pause"
         self._pause.icon = "play" if run.status == "paused" else "pause"
+        self._pause.layout.display = "none" if waits else ""
+        self._more.show(waits)
 
     def settle(self, run: Run) -> None:
         """Puts the account, which needs no widget, in the place of card and buttons."""
         super().settle(run)
-        for widget in (self._whole, self._buttons, self._card, self._pause, self._cancel):
+        for widget in (self._whole, self._buttons, self._card, self._pause, self._cancel, *self._more.parts):
             widget.close()
+        self._more.answer.close()
 
     def _toggle(self, _button: Any) -> None:
         if self._run.status == "paused":
@@ -110,3 +118,36 @@ class ControlledScreen(OutputScreen):
         self._cancel.disabled = self._pause.disabled = True
         self._cancel.description = "Cancelling"
         self._run.cancel()
+
+
+class MoreMoney:
+    """The field for a new amount, and Continue: there while a run waits for its budget."""
+
+    def __init__(self, run: Run, *, then: Callable[[], None]) -> None:
+        import ipywidgets  # noqa: PLC0415
+
+        self._run = run
+        self._then = then
+        self._amount = ipywidgets.Text(placeholder="New budget in USD", layout={"width": "170px"})
+        self._go_on = ipywidgets.Button(
+            description="Continue", icon="play", button_style="primary", tooltip="Goes on with the new budget"
+        )
+        self._go_on.on_click(self._clicked)
+        self.parts = (self._amount, self._go_on)
+        self.answer = ipywidgets.HTML()
+        """Why an amount was not taken."""
+
+    def show(self, visible: bool) -> None:
+        """Shows or hides it; what was typed stays."""
+        for part in (*self.parts, self.answer):
+            part.layout.display = "" if visible else "none"
+
+    def _clicked(self, _button: Any) -> None:
+        self.answer.value = ""
+        try:
+            self._run.resume(budget=read_usd(self._amount.value))
+        except OrchestrationError as error:
+            self.answer.value = markup.page(markup.wrong(f"{error} {error.hint}"))
+            return
+        self._amount.value = ""
+        self._then()

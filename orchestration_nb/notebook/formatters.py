@@ -12,6 +12,7 @@ from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.details import details_card, details_text
 from orchestration_nb.notebook.figures import count
 from orchestration_nb.notebook.screen import account_bundle, progress_bundle
+from orchestration_nb.notebook.session import is_under_way
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.plan import Plan
 from orchestration_nb.runs import Run
@@ -19,7 +20,7 @@ from orchestration_nb.runs import Run
 
 def run_bundle(run: Run) -> dict[str, str]:
     """A run as HTML and text: how far it is, or how it ended."""
-    return progress_bundle(run) if run.status in {"running", "paused"} else account_bundle(run)
+    return progress_bundle(run) if is_under_way(run) else account_bundle(run)
 
 
 def _flow_card(flow: Flow) -> str:

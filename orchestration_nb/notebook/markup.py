@@ -93,16 +93,18 @@ def _cell(text: str, kind: str) -> str:
     return f'<td class="{kind}" title="{esc(full[:600])}">{opened}</td>'
 
 
-def _bar(progress: Progress) -> str:
+def _bar(progress: Progress, *, degraded: int = 0) -> str:
     whole = progress.items or 0
     if not whole:
         return '<div class="bar"></div>'
     share = 100 / whole
-    ok, failed = max(0, progress.done - progress.failed) * share, progress.failed * share
-    flying = min(100 - ok - failed, progress.in_flight * share)
+    ok, failed = max(0, progress.done - progress.failed - degraded) * share, progress.failed * share
+    lesser = degraded * share
+    flying = max(0, min(100 - ok - lesser - failed, progress.in_flight * share))
     return (
         f'<div class="bar" role="progressbar" aria-valuemax="{whole}" aria-valuenow="{progress.done}">'
-        f'<i class="g" style="width:{ok:.2f}%"></i><i class="r" style="width:{failed:.2f}%"></i>'
+        f'<i class="g" style="width:{ok:.2f}%"></i>'
+        f'<i class="o" style="width:{lesser:.2f}%"></i><i class="r" style="width:{failed:.2f}%"></i>'
         f'<i class="b" style="width:{flying:.2f}%"></i></div>'
     )
 
@@ -112,14 +114,23 @@ def _badge(progress: Progress) -> str:
     return f'<span class="chip sim" title="{SIMULATED_LONG}">{kind}</span>' if kind else ""
 
 
+def dim(text: str) -> str:
+    """A line that stands back."""
+    return f'<div class="dim">{esc(text)}</div>' if text else ""
+
+
+def wrong(text: str) -> str:
+    """A line that says what is wrong."""
+    return f'<div class="line">{esc(text)}</div>'
+
+
 def progress_card(flow: str, progress: Progress) -> str:
     """How far a run is: name, status, bar, counts, cost against budget, time."""
-    note = f'<div class="dim">{esc(progress.note)}</div>' if progress.note else ""
     return (
         f'<div class="head"><span class="name">{esc(flow)}</span>{chip(progress.status)}{_badge(progress)}'
         f'<span class="push">{esc(money(progress))}</span></div>{_bar(progress)}'
         f'<div class="head dim"><span>{esc(" · ".join(counts(progress)))}</span>'
-        f'<span class="push">{esc(times(progress))}</span></div>{note}'
+        f'<span class="push">{esc(times(progress))}</span></div>{dim(progress.note)}'
     )
 
 
@@ -130,12 +141,18 @@ def account_card(account: RunAccount) -> str:
 
 def _totals(account: RunAccount) -> str:
     progress = account.progress
-    error = f'<div class="line">{esc(account.error)}</div>' if account.error else ""
+    error = wrong(account.error) if account.error else ""
+    bar = _bar(progress, degraded=dict(account.statuses).get("degraded", 0))
     return (
         f'<div class="head"><span class="name">{esc(account.flow)}</span>{chip(progress.status)}{_badge(progress)}'
         f"<span>{esc(' · '.join(outcome(account)))}</span>"
-        f'<span class="push">{esc(costs(account))}</span></div>{_bar(progress)}{error}'
+        f'<span class="push">{esc(costs(account))}</span></div>{bar}{error}{_story(account)}'
     )
+
+
+def _story(account: RunAccount) -> str:
+    lines = "".join(f"<li>{esc(shortened(line, 300))}</li>" for line in account.story)
+    return f'<ul class="story">{lines}</ul>' if lines else ""
 
 
 def _results(account: RunAccount) -> str:

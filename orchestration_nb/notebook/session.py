@@ -83,3 +83,8 @@ class Session:
     def bind(self, flow: Flow) -> None:
         """Puts the flow under its name."""
         self.namespace[flow.name] = flow
+
+
+def is_under_way(run: Run) -> bool:
+    """Whether a run has not ended; one that waits for its budget has not, one that was left there has."""
+    return run.status == "running" or (run.status == "paused" and run.progress.ended_s is None)

@@ -18,7 +18,7 @@ font-family:var(--jp-ui-font-family,system-ui,sans-serif);max-width:100%}
 .onb .degraded,.onb .cancelled,.onb .paused,.onb .sim{color:var(--warn)}.onb .skipped{color:var(--t2)}
 .onb .bar{display:flex;height:8px;border-radius:4px;overflow:hidden;background:var(--soft);margin:4px 0}
 .onb .bar i{display:block;height:100%}.onb .bar .g{background:var(--ok)}.onb .bar .r{background:var(--bad)}
-.onb .bar .b{background:var(--go);opacity:.45}
+.onb .bar .o{background:var(--warn)}.onb .bar .b{background:var(--go);opacity:.45}
 .onb .scroll{overflow-x:auto;margin:6px 0}
 .onb table.t{border-collapse:collapse;border:none;margin:0;font-size:.95em;table-layout:auto;width:auto}
 .onb table.t th,.onb table.t td{text-align:left;vertical-align:top;padding:4px 8px;border:none;
@@ -34,5 +34,6 @@ border-bottom:1px solid var(--line);background:none;white-space:normal;overflow-
 .onb .part>summary{cursor:pointer;color:var(--t2);font-weight:600}
 .onb code{font-family:var(--jp-code-font-family,monospace);font-size:.92em;color:inherit;background:none;padding:0;
 white-space:pre-wrap;overflow-wrap:anywhere}
+.onb .story{margin:2px 0;padding-left:18px;color:var(--t2)}.onb .story li{margin:0}
 .onb .line{color:var(--bad);padding:2px 0}
 """

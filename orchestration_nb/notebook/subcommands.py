@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,8 @@ from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.session import Session
+from orchestration_nb.notebook.steering import cancel, pause, resume, show_status
 from orchestration_nb.notebook.text import table_text
-from orchestration_nb.runs import Run
 from orchestration_nb.workspace import Workspace
 
 PARTS = ("results", "errors", "calls", "steps")
@@ -137,38 +136,6 @@ def _last(session: Session, rest: str) -> Any:
     return getattr(session.last, rest)
 
 
-def _status(session: Session, _rest: str) -> None:
-    if not session.background:
-        print("No run was started with --background in this notebook.")  # noqa: T201
-    for run in session.background:
-        display(run_bundle(run), raw=True)  # type: ignore[no-untyped-call]
-
-
-def _steer(verb: str) -> Callable[[Session, str], None]:
-    def do(session: Session, rest: str) -> None:
-        run = _under_way(session, rest)
-        getattr(run, verb)()
-        print(f"{verb}: {run.flow.name} ({run.id})")  # noqa: T201
-
-    return do
-
-
-def _under_way(session: Session, prefix: str) -> Run:
-    going = [run for run in session.background if run.status in {"running", "paused"}]
-    found = [run for run in going if str(run.id).startswith(prefix) or run.flow.name == prefix]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(
-            "More than one run is under way.", hint=f"Say which: {', '.join(str(run.id) for run in found)}"
-        )
-    near = difflib.get_close_matches(prefix, [run.flow.name for run in going], n=1)
-    raise UsageError(
-        f"No run {prefix!r} is under way." if prefix else "No run is under way in the background.",
-        hint=f"Did you mean {near[0]}?" if near else "%orchestrate status lists them.",
-    )
-
-
 SUBCOMMANDS: Mapping[str, Subcommand] = {
     "help": Subcommand(do=_help, usage="help", about="show this"),
     "models": Subcommand(
@@ -183,11 +150,16 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "last": Subcommand(
         do=_last, usage=f"last [{'|'.join(PARTS)}]", about="the run that was started last in this notebook", words=PARTS
     ),
-    "status": Subcommand(do=_status, usage="status", about="the runs in the background"),
-    "pause": Subcommand(do=_steer("pause"), usage="pause [RUN]", about="let the calls in flight end and start no more"),
-    "resume": Subcommand(do=_steer("resume"), usage="resume [RUN]", about="go on"),
-    "cancel": Subcommand(
-        do=_steer("cancel"), usage="cancel [RUN]", about="cancel a run in the background; what is done is kept"
+    "status": Subcommand(
+        do=show_status, usage="status", about="the runs under way, budgets, circuits, limits and batches"
     ),
+    "pause": Subcommand(do=pause, usage="pause [RUN]", about="let the calls in flight end and start no more"),
+    "resume": Subcommand(
+        do=resume,
+        usage="resume [RUN] [--budget USD]",
+        about="go on after a pause, or with a new amount for the budget that the run waits for",
+        words=("--budget",),
+    ),
+    "cancel": Subcommand(do=cancel, usage="cancel [RUN]", about="cancel a run under way; what is done is kept"),
 }
 """Every subcommand of the line magic, in the order of the help."""

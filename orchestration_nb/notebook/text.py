@@ -23,6 +23,7 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], width: int 
 def account_text(account: RunAccount) -> str:
     """The account of a run, for terminals and for whoever reads the notebook without HTML."""
     parts = [_head(account)]
+    parts.append("\n".join(f"· {printable(line)}" for line in account.story))
     if account.rows:
         parts.append(table_text(account.columns, account.rows))
         parts.append(more_rows(account))

@@ -23,7 +23,7 @@ def counts(progress: Progress) -> list[str]:
     pieces = [f"{progress.done:,}{total} {'item' if progress.items == 1 else 'items'}"]
     if progress.failed:
         pieces.append(f"{progress.failed:,} failed")
-    if progress.status in {"running", "paused"}:
+    if progress.status == "running" or (progress.status == "paused" and progress.ended_s is None):
         pieces.append(f"{progress.in_flight:,} in flight")
     pieces.append(f"{progress.calls_per_s:.1f} calls/s" if progress.calls else "no call yet")
     if progress.cache_hits:

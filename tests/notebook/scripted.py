@@ -14,7 +14,7 @@ import pandas as pd
 
 from orchestration_nb.clock import SystemClock
 from orchestration_nb.engine.progress import Progress
-from orchestration_nb.errors import OrchestrationError
+from orchestration_nb.errors import OrchestrationError, OverBudgetError, UsageError
 from orchestration_nb.events import RunStatus
 
 
@@ -90,6 +90,7 @@ class Run:
         self.sample: int | None = script.get("sample")
         self.seed = 0
         self.error: OrchestrationError | None = script.get("fails")
+        self.waits_for: OverBudgetError | None = None
         self._reply = script.get("reply", "fine")
         self._errors: Sequence[str | None] = script.get("errors", ())
         self._ticks = int(script.get("ticks", 1))
@@ -132,7 +133,7 @@ class Run:
         return pd.DataFrame([{"step": step.name, **line, "errors": len(self.errors)} for step in self.flow.graph.steps])
 
     def wait(self, *, on_tick: Callable[[], None] | None = None) -> None:
-        while self.status in {"running", "paused"}:
+        while self.progress.ended_s is None:
             if self._engine is None:
                 self._tick()
             else:
@@ -143,7 +144,7 @@ class Run:
                 on_tick()
 
     def _go(self) -> None:
-        while self.status in {"running", "paused"}:
+        while self.progress.ended_s is None:
             self._tick()
 
     def _tick(self) -> None:
@@ -155,13 +156,27 @@ class Run:
         progress.done = min(total, progress.done + max(1, total // (self._ticks + 1)))
         if self._ticks <= 0:
             progress.done, progress.in_flight = total, 0
-            progress.status = "failed" if self.error else "done"
+            self._end("failed" if self.error else "done")
+
+    def _end(self, status: RunStatus) -> None:
+        self.progress.status, self.progress.ended_s = status, 12.0
 
     def cancel(self) -> None:
-        self.progress.status = "cancelled"
+        self._end("cancelled")
+
+    def leave(self) -> None:
+        self.waits_for = None
+        self._end("paused")
 
     def pause(self) -> None:
         self.progress.status = "paused"
 
-    def resume(self) -> None:
-        self.progress.status = "running"
+    def wait_for_budget(self, refusal: OverBudgetError) -> None:
+        self.waits_for = refusal
+        self.progress.status, self.progress.note = "paused", str(refusal)
+
+    def resume(self, budget: float | None = None) -> None:
+        if budget is not None and budget <= self.progress.cost_usd:
+            raise UsageError("More is spent already.", hint="Give the whole amount.")
+        self.waits_for = None
+        self.progress.status, self.progress.note = "running", ""

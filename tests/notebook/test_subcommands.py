@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from orchestration_nb import Ledger
-from orchestration_nb.errors import QueryError
-from tests.notebook.kernel import Answers
+from orchestration_nb.errors import OverloadedError, QueryError
+from tests.notebook.kernel import Answers, answered_by
 from tests.notebook.shell import Shell
 
 CELL = "%%orchestrate triage --over tickets\ntopic = llm(body)"
@@ -146,3 +147,78 @@ def until(reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < ends_s
         time.sleep(0.01)
+
+
+PAUSING = (
+    "%%orchestrate triage --over tickets --budget 0.0002 --on-budget pause --background\n"
+    "topic = llm(body, max_tokens=5)"
+)
+
+
+def test_a_run_that_waits_for_its_budget_is_given_more(shell: Shell, tickets: pd.DataFrame) -> None:
+    shell.run(PAUSING)
+    run = shell.names["triage"].last
+    until(lambda: run.waits_for is not None and not run.progress.in_flight)
+    _, out = shell.run("%orchestrate resume")
+    assert "does not cover the next call" in out.stdout
+    assert f"%orchestrate resume {run.id} --budget USD gives it more." in out.stdout
+    assert "is spent already" in shell.run("%orchestrate resume triage --budget 0.00001")[1].stdout
+    assert run.status == "paused"
+    shell.run(f"%orchestrate resume {run.id[:20]} --budget=1")
+    until(lambda: run.status == "done")
+    assert run.results["_status"].eq("ok").all()
+
+
+def test_a_run_that_was_started_in_python_is_steered_too(shell: Shell, tickets: pd.DataFrame, answers: Answers) -> None:
+    answers.wait_s = 60
+    shell.run("%%orchestrate triage --over tickets --define\ntopic = llm(body)")
+    shell.run("run = triage.start(tickets)")
+    _, out = shell.run("%orchestrate status")
+    assert "triage running" in out.outputs[0].data["text/plain"]
+    shell.run("%orchestrate cancel triage")
+    until(lambda: shell.names["run"].status == "cancelled")
+
+
+def test_of_a_run_of_the_ledger_resume_says_what_to_write(shell: Shell, tickets: pd.DataFrame) -> None:
+    shell.run(CELL)
+    run = shell.names["triage"].last
+    result, out = shell.run(f"%orchestrate resume {run.id[:22]} --budget 3")
+    assert not result.success
+    assert f"The run {run.id} is done and not under way here." in out.stdout
+    assert f"Run the cell 'triage' again with --resume {run.id} --budget USD" in out.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("resume --budget", "--budget needs a value"),
+        ("resume --budget much", "--budget needs a number of US dollars"),
+        ("resume --bugdet 3", "Did you mean --budget?"),
+        ("resume one two", "'two' is one run too many"),
+        ("resume nowhere", "No run 'nowhere' is under way."),
+    ],
+)
+def test_mistakes_of_resume_are_one_line(shell: Shell, line: Any, said: Any) -> None:
+    result, out = shell.run(f"%orchestrate {line}")
+    assert not result.success
+    assert said in out.stdout
+    assert "Traceback" not in out.stdout
+
+
+def test_status_shows_the_circuits_and_the_pace(shell: Shell, tickets: pd.DataFrame, answers: Answers) -> None:
+    answers.error = OverloadedError("no room", billing="no")
+    (Path.cwd() / "orchestrate.toml").write_text("[retry]\nattempts = 1\n")
+    answered = answered_by(answers)
+    assert answered.name == "fake"
+    shell.run("%%orchestrate triage --over tickets --concurrency 2\ntopic = llm(body, timeout=0.2)")
+    _, out = shell.run("%orchestrate status")
+    text = out.outputs[-1].data["text/plain"]
+    (line,) = [line for line in text.splitlines() if line.startswith("fake/small  open")]
+    assert "in 1" in line or "in 9" in line or "in 8" in line
+    assert "Limits" in text
+    assert "<table" in out.outputs[-1].data["text/html"]
+
+
+def test_status_of_a_new_workspace_says_that_nothing_runs(shell: Shell) -> None:
+    _, out = shell.run("%orchestrate status")
+    assert out.stdout.startswith("No run is under way, and none was started with --background in this notebook.")
