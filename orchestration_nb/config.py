@@ -58,6 +58,7 @@ FILE_NAME = "orchestrate.toml"
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 
 
@@ -194,12 +195,24 @@ class SimSettings(_Section):
 
     latency_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     seed: int = 0
-    rate_limited: Annotated[float, Field(ge=0, le=1)] = 0.0
+    rate_limited: Share = 0.0
     """Share of requests that are answered 429."""
-    overloaded: Annotated[float, Field(ge=0, le=1)] = 0.0
+    overloaded: Share = 0.0
     """Share of requests that are answered 503."""
-    reset: Annotated[float, Field(ge=0, le=1)] = 0.0
+    failed: Share = 0.0
+    """Share of requests that are answered 500."""
+    reset: Share = 0.0
     """Share of requests whose connection is cut."""
+    hang: Share = 0.0
+    """Share of requests that get no answer; the timeouts end them."""
+    malformed: Share = 0.0
+    """Share of requests whose reply is no JSON."""
+    truncated: Share = 0.0
+    """Share of requests whose reply breaks off."""
+    empty: Share = 0.0
+    """Share of requests whose reply has no body."""
+    down: tuple[Literal["small", "medium", "large"], ...] = ()
+    """Models that answer nothing but 503."""
 
 
 class ReplaySettings(_Section):

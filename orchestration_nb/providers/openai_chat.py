@@ -35,6 +35,9 @@ _NEWER_LIMIT = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d))")
 """Models that take ``max_completion_tokens`` only."""
 _FINISH: Mapping[str, FinishReason] = {
     "stop": "stop",
+    "eos": "stop",  # servers of open models
+    "eos_token": "stop",
+    "stop_sequence": "stop",
     "length": "length",
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",

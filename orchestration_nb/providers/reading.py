@@ -9,7 +9,7 @@ import orjson
 
 from orchestration_nb.calls import RawReply
 from orchestration_nb.catalog import Model
-from orchestration_nb.errors import CallError, ContentRefusedError, MalformedReplyError
+from orchestration_nb.errors import CallError, ContentRefusedError, MalformedReplyError, TruncatedReplyError
 from orchestration_nb.providers.failures import Complaint, failure_within, quote
 
 
@@ -87,10 +87,14 @@ def broken(model: Model, answer: Mapping[str, Any], complaint: Complaint, what: 
 
 
 def unless_refused(model: Model, reply: RawReply, refusal: str | None = None) -> RawReply:
-    """The reply, unless it is a refusal and nothing else.
+    """The reply, unless it is a refusal or nothing at all.
+
+    A model that stopped by itself without a word has answered: "say nothing where nothing is wrong" is a fair wish.
 
     Raises:
-        ContentRefusedError: If it is.
+        ContentRefusedError: If it is a refusal.
+        TruncatedReplyError: If the allowance of tokens ended before the first word, as where a model only thought.
+        MalformedReplyError: If it is empty and does not say why.
     """
     if reply.text or reply.tool_calls:
         return reply
@@ -98,4 +102,14 @@ def unless_refused(model: Model, reply: RawReply, refusal: str | None = None) ->
         raise ContentRefusedError(f"{model.name} refused: {quote(refusal)}", billing="yes")
     if reply.finish_reason == "content_filter":
         raise ContentRefusedError(f"{model.name} wrote nothing: its content filter stopped it.", billing="yes")
+    if reply.finish_reason == "length":
+        cut = TruncatedReplyError(
+            f"{model.name} used up all the tokens it may write before its first word.",
+            hint="Raise max_tokens in llm(...): models that think count their thoughts.",
+            billing="yes",
+        )
+        cut.retryable = False  # it would be cut again, and paid again
+        raise cut
+    if reply.finish_reason == "other":
+        raise MalformedReplyError(f"{model.name} wrote nothing, and does not say why it stopped.", billing="yes")
     return reply

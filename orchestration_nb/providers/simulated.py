@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from orchestration_nb.calls import RawReply, Request, Timeouts
 from orchestration_nb.catalog import Model, Price
 from orchestration_nb.config import SimSettings
+from orchestration_nb.errors import UsageError
 from orchestration_nb.providers.hosted import HostedProvider
 from orchestration_nb.providers.keys import Key
 from orchestration_nb.providers.openai_chat import OpenAIChat
 from orchestration_nb.providers.provider import Availability
-from orchestration_nb.providers.sim import Faults, SimServer
+from orchestration_nb.providers.sim import Fault, Faults, SimServer
+from orchestration_nb.providers.sim.faults import KINDS
 from orchestration_nb.providers.wire import BaseUrl, Wire
 
 _SOURCE = "simulated: the list price of the model it follows"
@@ -38,7 +40,8 @@ class SimProvider:
 
     def __init__(self, settings: SimSettings) -> None:
         self._settings = settings
-        self._faults = Faults(rate_limited=settings.rate_limited, overloaded=settings.overloaded, reset=settings.reset)
+        self._faults = Faults(**{kind: getattr(settings, kind) for kind in KINDS})
+        self._down: dict[str, Fault] = dict.fromkeys(settings.down, "overloaded")
         self._server: SimServer | None = None
         self._hosted: HostedProvider | None = None
         self._starting: asyncio.Lock | None = None
@@ -61,10 +64,33 @@ class SimProvider:
                 self._server = await SimServer.start(
                     latency_scale=settings.latency_scale, seed=settings.seed, faults=self._faults
                 )
+                self._server.draw.down = self._down
                 wire = Wire(BaseUrl.parse(self._server.base_url), who=self.name)
                 chat = OpenAIChat(sends_sample=True)
                 self._hosted = HostedProvider(name=self.name, format=chat, wire=wire, key=Key({}, ()))
             return self._hosted
+
+    def break_down(self, model: str, fault: Fault = "overloaded") -> None:
+        """Takes a model down until :meth:`recover`, to see what a run makes of an outage; from any thread.
+
+        Args:
+            model: ``sim/small``, ``sim/medium`` or ``sim/large``.
+            fault: What its requests meet with meanwhile; 503 unless given.
+
+        Raises:
+            UsageError: If there is no such model or fault.
+        """
+        if fault not in KINDS:
+            raise UsageError(f"{fault!r} is no fault.", hint=f"There are: {', '.join(KINDS)}.")
+        self._down[_wire_name(model)] = fault
+
+    def recover(self, model: str) -> None:
+        """Brings a model up again.
+
+        Raises:
+            UsageError: If there is no such model.
+        """
+        self._down.pop(_wire_name(model), None)
 
     def availability(self) -> Availability:
         """Always usable."""
@@ -90,3 +116,10 @@ class SimProvider:
         if self._server is not None:
             await self._server.close()
         self._hosted = self._server = None
+
+
+def _wire_name(model: str) -> str:
+    name = model.removeprefix("sim/")
+    if name not in _PRICES:
+        raise UsageError(f"There is no simulated model {model!r}.", hint=f"There are: sim/{', sim/'.join(_PRICES)}.")
+    return name

@@ -14,6 +14,7 @@ from typing import Any
 from orchestration_nb.calls import Ask, Decision, Reply, Request, Strategy
 from orchestration_nb.catalog import Fallbacks, Model
 from orchestration_nb.errors import CallError, ModelUnavailableError, UsageError
+from orchestration_nb.routing.registry import STRATEGIES
 
 Accept = Callable[[Reply], Any]
 """Takes a reply; whether it will do. May be async."""
@@ -58,6 +59,9 @@ def fallback(*models: str, accept: Accept | None = None) -> Strategy:
     first_that_answers.__name__ = first_that_answers.__qualname__ = f"fallback({', '.join(names)})"
     first_that_answers.models = names  # type: ignore[attr-defined]
     return first_that_answers
+
+
+STRATEGIES.add_maker(fallback)
 
 
 def models_of(strategy: Strategy) -> tuple[str, ...]:

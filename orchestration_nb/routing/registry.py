@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from orchestration_nb.calls import Strategy
@@ -13,11 +14,17 @@ from orchestration_nb.errors import UnknownStrategyError, UsageError
 S = TypeVar("S", bound=Strategy)
 
 
+_CALL = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*\((?P<models>.*)\)\s*", re.DOTALL)
+_MODEL = re.compile(r"(?P<quote>['\"]?)(?P<model>[\w./:@+~-]+)(?P=quote)")
+
+
 class Strategies:
     """The strategies that can be named on a magic, in ``llm(strategy=...)`` or in Python."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Strategy] = {}
+        self._of_models: dict[str, Callable[..., Strategy]] = {}
+        self._made: dict[str, Strategy] = {}
 
     def __iter__(self) -> Iterator[str]:
         """Their names, in order of the alphabet."""
@@ -37,22 +44,57 @@ class Strategies:
             )
         self._by_name[name] = function
 
+    def add_maker(self, maker: Callable[..., Strategy]) -> None:
+        """Adds a function that makes a strategy of model names, so that ``maker(a, b)`` can be written as text."""
+        self._of_models[maker.__name__] = maker
+
     def find(self, name: str | Strategy) -> Strategy:
-        """The strategy of that name; a function is one already.
+        """The strategy of that name, or of a text such as ``fallback(fast, strong)``; a function is one already.
 
         Raises:
             UnknownStrategyError: If there is none; the hint names the nearest.
+            UsageError: If what stands in the brackets are no model names.
         """
         if callable(name):
             return name
-        found = self._by_name.get(name)
+        found = self._by_name.get(name) or self._made.get(name)
         if found is None:
-            near = difflib.get_close_matches(name, self._by_name, n=1, cutoff=0.5)
-            listing = f"There are: {', '.join(self)}. Write a new one with @strategy."
-            raise UnknownStrategyError(
-                f"There is no strategy {name!r}.", hint=f"Did you mean {near[0]!r}? {listing}" if near else listing
-            )
+            found = self._made[name] = self._make(name)
         return found
+
+    def _make(self, text: str) -> Strategy:
+        """Reads ``maker(model, model)``; it is taken apart and never evaluated."""
+        call = _CALL.fullmatch(text)
+        if call is None or call["name"] not in self._of_models:
+            raise self._unknown(call["name"] if call and call["name"] not in self._by_name else text)
+        name, models = call["name"], []
+        for part in filter(str.strip, call["models"].split(",")):
+            found = _MODEL.fullmatch(part.strip())
+            if found is None:
+                raise _no_model(name, part.strip())
+            models.append(found["model"])
+        return self._of_models[name](*models)
+
+    def _unknown(self, name: str) -> UnknownStrategyError:
+        known = [*self, *(f"{maker}(...)" for maker in sorted(self._of_models))]
+        near = difflib.get_close_matches(name, [each.removesuffix("(...)") for each in known], n=1, cutoff=0.5)
+        listing = f"There are: {', '.join(known)}. Write a new one with @strategy."
+        return UnknownStrategyError(
+            f"There is no strategy {name!r}.", hint=f"Did you mean {near[0]!r}? {listing}" if near else listing
+        )
+
+
+def _no_model(name: str, part: str) -> UsageError:
+    if "=" in part:
+        keyword = part.partition("=")[0].strip()
+        return UsageError(
+            f"{keyword}= cannot be written in the text of a strategy.",
+            hint=f"Give the strategy itself, in Python: strategy={name}(..., {keyword}=...).",
+        )
+    return UsageError(
+        f"{part!r} is no model name, in {name}(...).",
+        hint=f"Write {name}(openai/gpt-4.1, anthropic/claude-sonnet-4-5).",
+    )
 
 
 DEFAULT_MODEL = "medium"

@@ -239,3 +239,18 @@ def test_a_stream_without_its_end_is_truncated() -> None:
 def test_an_error_inside_a_stream_is_an_error_of_ours(event: Event, error: type[CallError]) -> None:
     with pytest.raises(error):
         OpenAIChat().gather(MODEL).feed(event)
+
+
+@pytest.mark.parametrize(
+    ("finish", "error", "retried"),
+    [("length", TruncatedReplyError, False), (None, MalformedReplyError, True), ("odd", MalformedReplyError, True)],
+)
+def test_a_reply_without_a_word_is_one_only_where_the_model_stopped_by_itself(
+    finish: str | None, error: type[CallError], retried: bool
+) -> None:
+    with pytest.raises(error) as caught:
+        decoded(chat_reply("", finish_reason=finish))
+    assert caught.value.retryable is retried
+    assert caught.value.billing == "yes"
+    for stopped in ("stop", "eos"):
+        assert decoded(chat_reply("", finish_reason=stopped)).text == ""

@@ -9,7 +9,17 @@ import pytest
 
 from orchestration_nb.calls import OutputSchema, RawReply, Timeouts
 from orchestration_nb.config import Settings, SimSettings
-from orchestration_nb.errors import ConnectionLostError, NoSuchModelError, OverloadedError, RateLimitedError, UsageError
+from orchestration_nb.errors import (
+    CallTimeoutError,
+    ConnectionLostError,
+    MalformedReplyError,
+    NoSuchModelError,
+    OverloadedError,
+    RateLimitedError,
+    ServerFailedError,
+    TruncatedReplyError,
+    UsageError,
+)
 from orchestration_nb.providers import build
 from orchestration_nb.providers.sim import shipped_bank
 from orchestration_nb.providers.simulated import SimProvider
@@ -71,13 +81,37 @@ async def test_faults_come_as_those_of_a_real_provider() -> None:
     for settings, error in (
         (SimSettings(latency_scale=0, rate_limited=1), RateLimitedError),
         (SimSettings(latency_scale=0, overloaded=1), OverloadedError),
+        (SimSettings(latency_scale=0, failed=1), ServerFailedError),
         (SimSettings(latency_scale=0, reset=1), ConnectionLostError),
+        (SimSettings(latency_scale=0, hang=1), CallTimeoutError),
+        (SimSettings(latency_scale=0, malformed=1), MalformedReplyError),
+        (SimSettings(latency_scale=0, truncated=1), TruncatedReplyError),
+        (SimSettings(latency_scale=0, empty=1), MalformedReplyError),
+        (SimSettings(latency_scale=0, down=("small",)), OverloadedError),
     ):
         provider = SimProvider(settings)
         with pytest.raises(error) as caught:
-            await provider.send(MODELS["small"], ask(), timeouts=Timeouts())
+            await provider.send(MODELS["small"], ask(), timeouts=Timeouts(total_s=0.5))
         assert caught.value.retryable
         await provider.close()
+
+
+async def test_a_model_can_be_taken_down_and_brought_up_again_while_it_is_used() -> None:
+    provider = SimProvider(SimSettings(latency_scale=0))
+    provider.break_down("sim/small")
+    with pytest.raises(OverloadedError):
+        await provider.send(MODELS["small"], ask(), timeouts=Timeouts())
+    provider.break_down("small", "reset")
+    with pytest.raises(ConnectionLostError):
+        await provider.send(MODELS["small"], ask(), timeouts=Timeouts())
+    assert (await provider.send(MODELS["medium"], ask(), timeouts=Timeouts())).text
+    provider.recover("small")
+    assert (await provider.send(MODELS["small"], ask(), timeouts=Timeouts())).text
+    await provider.close()
+    with pytest.raises(UsageError, match="no simulated model 'huge'"):
+        provider.break_down("huge")
+    with pytest.raises(UsageError, match="'flood' is no fault"):
+        provider.break_down("small", "flood")  # type: ignore[arg-type]
 
 
 async def test_a_model_that_is_not_there_is_named() -> None:

@@ -18,9 +18,11 @@ from orchestration_nb.errors import (
     NotAuthorisedError,
     OverBudgetError,
     ServerFailedError,
+    UnknownStrategyError,
     UsageError,
 )
 from orchestration_nb.routing import answer_with_fallbacks, fallback, models_of
+from orchestration_nb.routing.registry import STRATEGIES
 from tests.routing.test_strategies import reply, request
 
 X, Y, Z = "openai/x", "anthropic/y", "gemini/z"
@@ -224,3 +226,54 @@ async def test_a_model_without_fallbacks_is_simply_asked() -> None:
     ask = Answers(x="yes")
     await answer_with_fallbacks(Decision(), ask, X, catalog().resolve)
     assert ask.log == [(X, True)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fallback(openai/x, anthropic/y)",
+        "fallback('openai/x','anthropic/y')",
+        '  fallback ( "openai/x" ,anthropic/y, ) ',
+    ],
+)
+def test_it_can_be_written_as_text(text: str) -> None:
+    found = STRATEGIES.find(text)
+    assert found.__name__ == "fallback(openai/x, anthropic/y)"
+    assert models_of(found) == (X, Y)
+    assert STRATEGIES.find(text) is found
+
+
+@pytest.mark.parametrize(
+    "model", ["fast", "ollama/llama3.2:3b", "openrouter/meta-llama/llama-3.1-70b-instruct:free", "azure/gpt-4o_2@eu"]
+)
+def test_model_names_of_all_kinds_can_be_written(model: str) -> None:
+    assert models_of(STRATEGIES.find(f"fallback({model}, strong)")) == (model, "strong")
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ("fallback(fast, accept=good)", "accept= cannot be written", "strategy=fallback(..., accept=...)"),
+        ("fallback(fast, (strong))", "'(strong)' is no model name", "Write fallback("),
+        ("fallback('fast, strong)", "is no model name", "Write fallback("),
+        ("fallback(fast strong)", "'fast strong' is no model name", "Write fallback("),
+        ("fallback(__import__('os'))", "is no model name", "Write fallback("),
+        ("fallback()", "names no models", "Write fallback("),
+    ],
+)
+def test_what_stands_in_the_brackets_must_be_models(text: str, says: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        STRATEGIES.find(text)
+    assert says in str(caught.value)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("falback(a, b)", "'falback'"), ("fallback", "'fallback'"), ("cascade(a)", "'cascade(a)'"), ("f(", "'f('")],
+)
+def test_a_strategy_that_is_none_is_refused_and_the_nearest_named(text: str, named: str) -> None:
+    with pytest.raises(UnknownStrategyError, match=r"There is no strategy") as caught:
+        STRATEGIES.find(text)
+    assert named in str(caught.value)
+    assert "fallback(...)" in caught.value.hint

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, get_args
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.providers.sim.dice import uniform
 
-Fault = Literal["rate_limited", "overloaded", "reset", "hang", "malformed", "truncated", "empty"]
-"""429, 503, a connection that is reset, one that falls silent, JSON cut off inside, a body that ends early, no body."""
+Fault = Literal["rate_limited", "overloaded", "failed", "reset", "hang", "malformed", "truncated", "empty"]
+"""429, 503, 500, a connection that is reset, one that falls silent, JSON cut off inside, a body that ends early, no
+body."""
 
-KINDS: tuple[Fault, ...] = ("rate_limited", "overloaded", "reset", "hang", "malformed", "truncated", "empty")
+KINDS: tuple[Fault, ...] = get_args(Fault)
 _REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """A model that answers 503 for a while, counted in requests so that it is the same on fast and slow machines."""
+    """A model that is down for a while, counted in requests so that it is the same on fast and slow machines."""
 
     model: str
     """`small`, `medium` or `large`."""
@@ -27,6 +28,8 @@ class Outage:
     """How many requests to that model are answered before it goes down."""
     until: int | None = None
     """How many have arrived when it is up again, or ``None``: it stays down."""
+    fault: Fault = "overloaded"
+    """What its requests meet with meanwhile."""
 
     def covers(self, model: str, number: int) -> bool:
         """Whether request `number` (from 0) to `model` falls into the outage."""
@@ -45,6 +48,7 @@ class Faults:
 
     rate_limited: float = 0.0
     overloaded: float = 0.0
+    failed: float = 0.0
     reset: float = 0.0
     hang: float = 0.0
     malformed: float = 0.0
@@ -78,13 +82,16 @@ class FaultDraw:
         self._seed = seed
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
         self._requests: Counter[str] = Counter()
+        self.down: dict[str, Fault] = {}
+        """Models that are down until they are taken out again, and what their requests meet with; any thread may."""
 
     def next(self, model: str, body: bytes) -> Fault | None:
         """The fault of this attempt, or ``None``."""
         number = self._requests[model]
         self._requests[model] += 1
-        if any(outage.covers(model, number) for outage in self._faults.outages):
-            return "overloaded"
+        out = self.down.get(model) or next((o.fault for o in self._faults.outages if o.covers(model, number)), None)
+        if out is not None:
+            return out
         shares = self._faults.shares()
         if not any(shares):
             return None

@@ -27,6 +27,7 @@ _REASONS = {
     413: "Content Too Large",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
     501: "Not Implemented",
     503: "Service Unavailable",
 }
@@ -183,6 +184,8 @@ class _Connection(asyncio.Protocol):
             self._refuse(429, "Rate limit reached.", kind="requests", code="rate_limit_exceeded", retry=True)
         elif fault == "overloaded":
             self._refuse(503, "The model is overloaded.", kind="server_error", code="overloaded", retry=True)
+        elif fault == "failed":
+            self._refuse(500, "The server had an error while processing your request.", kind="server_error")
         # What is left is "hang": the connection stays open and nothing more is said.
 
     def _reset(self) -> None:

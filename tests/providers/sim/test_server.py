@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ import httpx
 import pytest
 
 from orchestration_nb.errors import UsageError
-from orchestration_nb.providers.sim import Faults, Outage, SimPrompt, SimServer, answer, shipped_bank
+from orchestration_nb.providers.sim import Fault, Faults, Outage, SimPrompt, SimServer, answer, shipped_bank
+from orchestration_nb.providers.sim.faults import KINDS, FaultDraw
 
 PROMPT = shipped_bank().questions[11].prompt
 
@@ -262,6 +264,10 @@ async def test_each_fault_looks_as_it_does_on_a_real_wire() -> None:
     assert isinstance(overloaded, httpx.Response)
     assert overloaded.status_code == 503
     assert "retry-after" not in overloaded.headers
+    failed = (await faulty(Faults(failed=1), 1))[0]
+    assert isinstance(failed, httpx.Response)
+    assert (failed.status_code, failed.json()["error"]["type"]) == (500, "server_error")
+    assert "retry-after" not in failed.headers
     assert isinstance((await faulty(Faults(reset=1), 1))[0], httpx.ReadError)
     assert isinstance((await faulty(Faults(hang=1), 1))[0], httpx.ReadTimeout)
     malformed = (await faulty(Faults(malformed=1), 1))[0]
@@ -300,6 +306,30 @@ async def test_an_outage_lasts_from_one_request_to_another() -> None:
     assert [one.status_code for one in seen if isinstance(one, httpx.Response)] == [200, 200, 503, 503, 503, 200, 200]
     other = await faulty(Faults(outages=(Outage(model="small"),)), 2, model="large")
     assert [one.status_code for one in other if isinstance(one, httpx.Response)] == [200, 200]
+
+
+async def test_an_outage_can_be_of_any_kind() -> None:
+    seen = await faulty(Faults(outages=(Outage(model="small", until=2, fault="reset"),)), 3)
+    assert [type(one) for one in seen] == [httpx.ReadError, httpx.ReadError, httpx.Response]
+
+
+async def test_an_outage_begins_and_ends_when_somebody_says_so(server: SimServer, client: httpx.AsyncClient) -> None:
+    async def status() -> int:
+        return (await client.post("/chat/completions", json=body())).status_code
+
+    assert await status() == 200
+    server.draw.down["small"] = "failed"
+    assert [await status() for _ in range(3)] == [500] * 3
+    del server.draw.down["small"]
+    assert await status() == 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_share_of_a_fault_is_that_share(kind: Fault) -> None:
+    draw = FaultDraw(Faults(**{kind: 0.2}), seed=1)  # type: ignore[arg-type]
+    drawn = Counter(draw.next("small", b"%d" % number) for number in range(5000))
+    assert set(drawn) == {kind, None}
+    assert 900 < drawn[kind] < 1100
 
 
 def test_shares_that_are_none_are_refused() -> None:
