@@ -31,7 +31,7 @@ SCHEMA_ATTEMPTS = 3
 """How often a model is asked in all for a reply that fits the schema: more rarely helps, and each is paid."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)  # one a call: frozen would double what it costs to make
 class Call:
     """One model asked once, on behalf of a run."""
 

@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import replace
 from typing import Any, Protocol
 
 from orchestration_nb.calls import Reply, Request, Strategy
+from orchestration_nb.catalog import Model
 from orchestration_nb.cost.bounds import most_output_tokens
 from orchestration_nb.cost.cache import cache_key
 from orchestration_nb.engine.bookkeeping import CallBook, RequestBook
@@ -105,31 +106,27 @@ class Asking:
         finally:
             self._tasks.discard(task)
 
-    async def _answer(self, name: str, sample: int, wait: bool, instead: Collection[str]) -> Reply:
+    def _answer(self, name: str, sample: int, wait: bool, instead: Collection[str]) -> Awaitable[Reply]:
         resolve = self._run.services.catalog.resolve
         model = resolve(name)
         if model.fallbacks is None or instead:
-            return await self._ask(model.name, sample=sample, wait=wait, instead=instead)
+            return self._one(model, sample, wait, instead)
         decision = self._request.decision
-        return await answer_with_fallbacks(decision, self._ask, model.name, resolve, sample=sample, wait=wait)
+        return answer_with_fallbacks(decision, self._ask, model.name, resolve, sample=sample, wait=wait)
 
     async def _ask(self, model: str, *, sample: int = 0, wait: bool = True, instead: Collection[str] = ()) -> Reply:
         """Asks this one model and no other."""
+        return await self._one(self._run.services.catalog.resolve(model), sample, wait, instead)
+
+    async def _one(self, model: Model, sample: int, wait: bool, instead: Collection[str]) -> Reply:
         run, request = self._run, self._request
-        resolve = run.services.catalog.resolve
-        resolved = resolve(model)
-        max_tokens = most_output_tokens(request, resolved)
+        max_tokens = most_output_tokens(request, model)
         if sample != request.sample:
             request = replace(request, sample=sample)
-        key = cache_key(request, resolved, sample=sample, max_tokens=max_tokens)
-        call = Call(
-            request=request,
-            run=run,
-            book=CallBook(self._book, resolved, key, sample),
-            max_tokens=max_tokens,
-            wait=wait,
-            instead=tuple(resolve(other).name for other in instead),
-        )
+        key = cache_key(request, model, sample=sample, max_tokens=max_tokens)
+        resolve = run.services.catalog.resolve
+        others = tuple([resolve(other).name for other in instead]) if instead else ()
+        call = Call(request, run, CallBook(self._book, model, key, sample), max_tokens, wait, others)
         try:
             return await find_or_pay(call)
         except JournalWriteError:
