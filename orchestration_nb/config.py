@@ -78,6 +78,9 @@ class ProviderSettings(_Section):
     """Ask for streamed replies: measures the time to the first token, and notices a stalled reply early."""
     headers: dict[str, str] = {}
     """Further headers; a value is sent as it stands, so no secrets here."""
+    batch_price: Annotated[float, Field(gt=0, le=1)] | None = None
+    """What a request costs through the host's batch API, as a share of the list price; ``None``: 0.5 for OpenAI and
+    Anthropic at their own addresses, and no batch API elsewhere."""
 
 
 class ModelSettings(_Section):
@@ -167,6 +170,7 @@ class BatchSettings(_Section):
     """``[batch]``: how ``--batch`` uses the providers' batch APIs."""
 
     poll_s: Seconds = 20.0
+    """Seconds between two looks at a batch, after some earlier ones at first."""
     most_requests: Count = 10_000
     """Most requests of one batch; more are sent as several."""
 
@@ -213,6 +217,8 @@ class SimSettings(_Section):
     """Share of requests whose reply has no body."""
     down: tuple[Literal["small", "medium", "large"], ...] = ()
     """Models that answer nothing but 503."""
+    batch_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    """Seconds that a simulated batch takes; ``latency_scale`` scales them too."""
 
 
 class ReplaySettings(_Section):

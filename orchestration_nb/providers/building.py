@@ -11,9 +11,10 @@ from orchestration_nb.catalog import Model
 from orchestration_nb.config import ProviderSettings, Settings
 from orchestration_nb.errors import ConfigError, NotAuthorisedError
 from orchestration_nb.providers.anthropic_messages import VERSION, AnthropicMessages
+from orchestration_nb.providers.batches_openai import OpenAIBatches
 from orchestration_nb.providers.formats import Format
 from orchestration_nb.providers.gemini_content import GeminiContent
-from orchestration_nb.providers.hosted import HostedProvider
+from orchestration_nb.providers.hosted import Batching, HostedProvider
 from orchestration_nb.providers.keys import OFFICIAL, allowed_key
 from orchestration_nb.providers.known import known_models
 from orchestration_nb.providers.local import LOCAL_SERVERS, LocalProvider
@@ -31,6 +32,8 @@ _LIMITS: Mapping[str, Literal["max_tokens", "max_completion_tokens"]] = {
     "openrouter.ai": "max_tokens",
 }
 """Hosts that take one name of the limit for all models."""
+_BATCH_PRICES: Mapping[str, float] = {"api.openai.com": 0.5, "api.anthropic.com": 0.5}
+"""Hosts whose batch API is known, with what it costs as a share of the list price."""
 _OURS = {
     "host",
     "connection",
@@ -87,7 +90,7 @@ def build(
         recorded = RecordedFiles((folder or Path()) / Path(settings.replay.folder).expanduser())
     if recorded is not None:
         providers["replay"] = ReplayProvider(recorded)
-    providers["sim"] = SimProvider(settings.sim)
+    providers["sim"] = SimProvider(settings.sim, folder)
     return providers
 
 
@@ -126,8 +129,15 @@ def hosted(
     wire = Wire(base_url, who=name, headers=headers, proxy=proxy)
     if official and base_url == BaseUrl.parse(official.base_url):
         models = (*known_models(name), *models)
-    format_ = _format(kind, base_url)
-    return HostedProvider(name=name, format=format_, wire=wire, key=key, models=models, stream=own.stream)
+    return HostedProvider(
+        name=name,
+        format=_format(kind, base_url),
+        wire=wire,
+        key=key,
+        models=models,
+        stream=own.stream,
+        batching=_batching(kind, own.batch_price or _BATCH_PRICES.get(base_url.host)),
+    )
 
 
 def _format(kind: str, base_url: BaseUrl) -> Format:
@@ -138,6 +148,11 @@ def _format(kind: str, base_url: BaseUrl) -> Format:
     if base_url.host.endswith(_AZURE):
         return OpenAIChat(key_header="api-key", limit="max_completion_tokens")
     return OpenAIChat(limit=_LIMITS.get(base_url.host))
+
+
+def _batching(kind: str, price: float | None) -> Batching | None:
+    speak = {"openai": OpenAIBatches}.get(kind)
+    return Batching(price_factor=price, speak=speak) if speak and price else None
 
 
 def _headers(name: str, headers: Mapping[str, str]) -> Headers:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from orchestration_nb.calls import RawReply, Request, Timeouts, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import CallError, TruncatedReplyError
+from orchestration_nb.providers.batches import BatchApi, BatchHttp, no_batches
 from orchestration_nb.providers.failures import REQUEST_ID_HEADERS, failure
 from orchestration_nb.providers.formats import Format, Gathering, reckoned_usage
 from orchestration_nb.providers.keys import Key
@@ -37,6 +38,16 @@ class _Sent:
     secret: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """What a host's batch API is like."""
+
+    price_factor: float
+    """What a request costs in a batch, as a share of the list price."""
+    speak: Callable[[BatchHttp, float], BatchApi]
+    """Makes the form in which it is spoken to."""
+
+
 class HostedProvider:
     """Speaks one wire format to one host.
 
@@ -47,6 +58,7 @@ class HostedProvider:
         key: The key that may be sent to it.
         models: Models to list.
         stream: Whether replies are asked for as streams, which measures the time to the first token.
+        batching: Its batch API, or ``None`` where it has none.
     """
 
     def __init__(
@@ -58,8 +70,12 @@ class HostedProvider:
         key: Key,
         models: Sequence[Model] = (),
         stream: bool = False,
+        batching: Batching | None = None,
     ) -> None:
         self.name = name
+        self.batch_price = batching.price_factor if batching else None
+        """What a request costs in a batch, as a share of the list price; ``None``: there is no batch API."""
+        self._batching = batching
         self._format = format
         self._wire = wire
         self._key = key
@@ -113,6 +129,17 @@ class HostedProvider:
                 reply = gathering.reply()
         ttft_ms = None if first_at_s is None else (first_at_s - started_s) * 1000
         return replace(_with_headers(reply, stream.headers), ttft_ms=ttft_ms)
+
+    async def batches(self) -> BatchApi:
+        """The batch API of the host.
+
+        Raises:
+            BadRequestError: If it has none.
+        """
+        if self._batching is None:
+            raise no_batches(self.name)
+        http = BatchHttp(self._wire, self._format, self._key)
+        return self._batching.speak(http, self._batching.price_factor)
 
     async def close(self) -> None:
         """Closes the idle connections."""

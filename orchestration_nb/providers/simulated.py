@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from orchestration_nb.calls import RawReply, Request, Timeouts
 from orchestration_nb.catalog import Model, Price
 from orchestration_nb.config import SimSettings
 from orchestration_nb.errors import UsageError
-from orchestration_nb.providers.hosted import HostedProvider
+from orchestration_nb.providers.batches import BatchApi
+from orchestration_nb.providers.batches_openai import OpenAIBatches
+from orchestration_nb.providers.hosted import Batching, HostedProvider
 from orchestration_nb.providers.keys import Key
 from orchestration_nb.providers.openai_chat import OpenAIChat
 from orchestration_nb.providers.provider import Availability
-from orchestration_nb.providers.sim import Fault, Faults, SimServer
+from orchestration_nb.providers.sim import BatchSetting, Fault, Faults, SimServer
 from orchestration_nb.providers.sim.faults import KINDS
 from orchestration_nb.providers.wire import BaseUrl, Wire
+from orchestration_nb.state import private_folder
 
 _SOURCE = "simulated: the list price of the model it follows"
 _PRICES = {
@@ -31,17 +35,21 @@ class SimProvider:
 
     Args:
         settings: Latency, seed and faults.
+        workspace: The folder in whose ``.orchestrate/`` batches are kept, so that they outlive this process as those of
+            a real provider do; ``None``: in memory.
 
     Raises:
         UsageError: If the shares of faults add up to more than 1.
     """
 
     name = "sim"
+    batch_price: float | None = 0.5
 
-    def __init__(self, settings: SimSettings) -> None:
+    def __init__(self, settings: SimSettings, workspace: Path | None = None) -> None:
         self._settings = settings
         self._faults = Faults(**{kind: getattr(settings, kind) for kind in KINDS})
         self._down: dict[str, Fault] = dict.fromkeys(settings.down, "overloaded")
+        self._workspace = workspace
         self._server: SimServer | None = None
         self._hosted: HostedProvider | None = None
         self._starting: asyncio.Lock | None = None
@@ -61,13 +69,20 @@ class SimProvider:
         async with self._starting:
             if self._hosted is None:
                 settings = self._settings
+                folder = None if self._workspace is None else private_folder(self._workspace) / "sim"
                 self._server = await SimServer.start(
-                    latency_scale=settings.latency_scale, seed=settings.seed, faults=self._faults
+                    latency_scale=settings.latency_scale,
+                    seed=settings.seed,
+                    faults=self._faults,
+                    batches=BatchSetting(seconds=settings.batch_s * settings.latency_scale, folder=folder),
                 )
                 self._server.draw.down = self._down
                 wire = Wire(BaseUrl.parse(self._server.base_url), who=self.name)
                 chat = OpenAIChat(sends_sample=True)
-                self._hosted = HostedProvider(name=self.name, format=chat, wire=wire, key=Key({}, ()))
+                batching = Batching(price_factor=0.5, speak=OpenAIBatches)
+                self._hosted = HostedProvider(
+                    name=self.name, format=chat, wire=wire, key=Key({}, ()), batching=batching
+                )
             return self._hosted
 
     def break_down(self, model: str, fault: Fault = "overloaded") -> None:
@@ -91,6 +106,11 @@ class SimProvider:
             UsageError: If there is no such model.
         """
         self._down.pop(_wire_name(model), None)
+
+    async def batches(self) -> BatchApi:
+        """The simulated batch API, at half the simulated price."""
+        hosted = self._hosted or await self._start()
+        return await hosted.batches()
 
     def availability(self) -> Availability:
         """Always usable."""

@@ -117,7 +117,7 @@ class Wire:
         self._transport = LanesTransport(self.address)
 
     async def post(self, path: str, body: bytes, headers: Headers, timeouts: Timeouts) -> Answer:
-        """Sends a JSON body and reads the whole answer, whatever its status.
+        """Sends a body, JSON unless the headers say otherwise, and reads the whole answer, whatever its status.
 
         Raises:
             CallError: Where no whole answer came.
@@ -155,13 +155,26 @@ class Wire:
             # Unless all was read, the lane is in the middle of an exchange, and is closed.
             await response.aclose()
 
+    @asynccontextmanager
+    async def download(self, path: str, headers: Headers, patience: Patience) -> AsyncIterator[Stream]:
+        """Asks for a file, which may be of any length, and hands it over as it comes.
+
+        Raises:
+            CallError: Where no whole answer came.
+        """
+        response = await self._begin(self._request("GET", path, headers, b""), patience, "total")
+        try:
+            yield Stream(self, response, most_bytes=None)
+        finally:
+            await response.aclose()
+
     def close(self) -> None:
         """Closes the idle connections."""
         self._transport.close()
 
     def _request(self, method: str, path: str, headers: Headers, body: bytes) -> httpx.Request:
         whole = [*self._headers, *headers]
-        if method == "POST":
+        if method == "POST" and not any(name == b"content-type" for name, _ in headers):
             whole.append((b"content-type", b"application/json"))
         return httpx.Request(method, self._url(path), headers=whole, content=body or None)
 
@@ -205,11 +218,12 @@ class Wire:
 class Stream:
     """An answer whose body is still coming."""
 
-    __slots__ = ("_response", "_wire", "headers", "status")
+    __slots__ = ("_most_bytes", "_response", "_wire", "headers", "status")
 
-    def __init__(self, wire: Wire, response: httpx.Response) -> None:
+    def __init__(self, wire: Wire, response: httpx.Response, *, most_bytes: int | None = MOST_REPLY_BYTES) -> None:
         self._wire = wire
         self._response = response
+        self._most_bytes = most_bytes
         self.status = response.status_code
         self.headers: Headers = response.headers.raw
 
@@ -221,18 +235,19 @@ class Stream:
             MalformedReplyError: If it has no end.
         """
         size = 0
+        most_bytes = self._most_bytes
         try:
             async for chunk in self._response.aiter_raw():
                 size += len(chunk)
-                if size > MOST_REPLY_BYTES:
+                if most_bytes is not None and size > most_bytes:
                     break
                 yield chunk
         except httpx.TransportError:
             if self.status < 300:
                 message = f"The reply of {self._wire.who} broke off after {size} bytes."
                 raise TruncatedReplyError(message, billing="yes", http_status=self.status) from None
-        if size > MOST_REPLY_BYTES:
-            limit = f"{MOST_REPLY_BYTES >> 20} MiB"
+        if most_bytes is not None and size > most_bytes:
+            limit = f"{most_bytes >> 20} MiB"
             raise MalformedReplyError(f"The reply of {self._wire.who} is longer than {limit}.", billing="yes")
 
     async def read(self) -> bytes:

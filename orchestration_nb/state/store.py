@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestration_nb.errors import LedgerNewerError
+from orchestration_nb.state import batches
 from orchestration_nb.state.folder import FOLDER_NAME, private_folder
 from orchestration_nb.state.lock import locked
 
@@ -24,6 +25,7 @@ MIGRATIONS: tuple[str, ...] = (
     create table cache (key text primary key, reply blob not null, created_us integer not null);
     create index cache_by_age on cache (created_us);
     """,
+    batches.TABLES,
 )
 """One script a version, the first for a new file. Append to it; never change one that was released."""
 

@@ -6,12 +6,14 @@ three real models were (see :mod:`~orchestration_nb.providers.sim.skill`); on an
 
 from orchestration_nb.providers.sim.answers import MODELS, SimPrompt, SimReply, answer
 from orchestration_nb.providers.sim.bank import Bank, Question, Ticket, data_folder, shipped_bank
+from orchestration_nb.providers.sim.batches import BatchSetting
 from orchestration_nb.providers.sim.faults import Fault, Faults, Outage
 from orchestration_nb.providers.sim.server import SimServer
 
 __all__ = [
     "MODELS",
     "Bank",
+    "BatchSetting",
     "Fault",
     "Faults",
     "Outage",

@@ -25,6 +25,8 @@ class HttpRequest:
     """Without the query."""
     body: bytes
     keep_alive: bool
+    query: str = ""
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class _Head:
     """Bytes of the body, or ``None`` where it comes in chunks."""
     keep_alive: bool
     expects_continue: bool
+    query: str
+    content_type: str
 
 
 class RequestReader:
@@ -72,7 +76,9 @@ class RequestReader:
         if body is None:
             return None
         self._head, self._asked_to_continue = None, False
-        return HttpRequest(head.method, head.path, body, head.keep_alive)
+        return HttpRequest(
+            head.method, head.path, body, head.keep_alive, query=head.query, content_type=head.content_type
+        )
 
     def _read_head(self) -> _Head | None:
         end = self._bytes.find(b"\r\n\r\n")
@@ -93,6 +99,8 @@ class RequestReader:
         return _Head(
             method=parts[0],
             path=parts[1].partition("?")[0],
+            query=parts[1].partition("?")[2],
+            content_type=headers.get("content-type", ""),
             length=_length(headers),
             keep_alive="keep-alive" in connection if old else "close" not in connection,
             expects_continue=headers.get("expect", "").lower() == "100-continue",

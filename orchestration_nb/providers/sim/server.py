@@ -1,4 +1,4 @@
-"""The simulated models behind real HTTP: a server on this machine that speaks OpenAI's chat completions.
+"""The simulated models behind real HTTP: a server on this machine that speaks OpenAI's chat completions and batches.
 
 It runs on the event loop that starts it: a simulated call goes the whole way of a real one (connection, headers, JSON
 or a stream of events, errors) without leaving the process.
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from orchestration_nb.providers.sim import chat_format
 from orchestration_nb.providers.sim.answers import SimReply, answer
 from orchestration_nb.providers.sim.bank import shipped_bank
+from orchestration_nb.providers.sim.batches import BatchSetting, SimBatches
 from orchestration_nb.providers.sim.chat_format import BadBodyError, ChatRequest
 from orchestration_nb.providers.sim.faults import NO_FAULTS, Fault, FaultDraw, Faults
 from orchestration_nb.providers.sim.http1 import BadHttpError, HttpRequest, RequestReader
@@ -24,6 +25,7 @@ _REASONS = {
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
     413: "Content Too Large",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
@@ -38,7 +40,7 @@ _MALFORMED = b'{"id": "chatcmpl-sim", "object": "chat.completion", "choices": [{
 class SimServer:
     """A server of simulated models on 127.0.0.1; made by :meth:`start`, ended by :meth:`close`."""
 
-    def __init__(self, *, latency_scale: float, seed: int, faults: Faults) -> None:
+    def __init__(self, *, latency_scale: float, seed: int, faults: Faults, batches: SimBatches) -> None:
         self.latency_scale = latency_scale
         self.seed = seed
         self.faults = faults
@@ -46,20 +48,31 @@ class SimServer:
         """How many requests have arrived."""
         self.connections: set[_Connection] = set()
         self.draw = FaultDraw(faults, seed)
+        self.batches = batches
         self._listening: asyncio.Server | None = None
         self._ended: asyncio.Event | None = None
         self._port = 0
 
     @classmethod
-    async def start(cls, latency_scale: float = 1.0, seed: int = 0, faults: Faults | None = None) -> SimServer:
+    async def start(
+        cls,
+        latency_scale: float = 1.0,
+        seed: int = 0,
+        faults: Faults | None = None,
+        *,
+        batches: BatchSetting | None = None,
+    ) -> SimServer:
         """Starts a server on a free port, on the running loop.
 
         Args:
             latency_scale: 1 for the measured latencies, 0 for none.
             seed: Which of the answers that the models could give; also what the faults are drawn from.
             faults: What goes wrong and how often.
+            batches: How long batches take, and where they are kept; they end at once unless told.
         """
-        server = cls(latency_scale=latency_scale, seed=seed, faults=faults or NO_FAULTS)
+        faults = faults or NO_FAULTS
+        held = SimBatches(batches or BatchSetting(), seed=seed, faults=faults)
+        server = cls(latency_scale=latency_scale, seed=seed, faults=faults, batches=held)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, shipped_bank)
         listening = await loop.create_server(lambda: _Connection(server, loop), "127.0.0.1", 0, backlog=1024)
@@ -146,15 +159,41 @@ class _Connection(asyncio.Protocol):
             self._route(request)
 
     def _route(self, request: HttpRequest) -> None:
+        if request.path.startswith(("/v1/batches", "/v1/files")):
+            self._batches(request)
+            return
         wanted = {"/v1/chat/completions": "POST", "/v1/models": "GET"}.get(request.path)
         if wanted is None:
-            self._refuse(404, f"Unknown request URL: {request.method} {request.path[:200]}.", code="unknown_url")
+            self._unknown(request)
         elif request.method != wanted:
             self._refuse(405, f"Not allowed to {request.method[:20]} on {request.path}.", code="method_not_supported")
         elif wanted == "GET":
             self._send(200, chat_format.model_list())
         else:
             self._chat(request.body)
+
+    def _unknown(self, request: HttpRequest) -> None:
+        self._refuse(404, f"Unknown request URL: {request.method} {request.path[:200]}.", code="unknown_url")
+
+    def _batches(self, request: HttpRequest) -> None:
+        """Answers about files and batches off the loop: the first look after a batch's end answers all its lines."""
+        held = self._server.batches
+        work = self._loop.run_in_executor(
+            None, held.answer, request.method, request.path, request.query, request.content_type, request.body
+        )
+
+        def done(work: asyncio.Future[bytes | None]) -> None:
+            problem = work.exception()
+            if isinstance(problem, BadBodyError):
+                self._refuse(problem.status, str(problem), param=problem.param, code=problem.code)
+            elif problem is not None:
+                raise problem
+            elif (body := work.result()) is None:
+                self._unknown(request)
+            else:
+                self._send(200, body)
+
+        work.add_done_callback(done)
 
     def _chat(self, body: bytes) -> None:
         try:
