@@ -47,7 +47,7 @@ class Asking:
 
     Args:
         run: The run.
-        show: Draws the run as it stands, before the question.
+        show: Draws the run as it stands, right before the question.
         read: Asks, and returns the line that was typed.
     """
 
@@ -62,10 +62,10 @@ class Asking:
         progress = self._run.progress
         now_s = progress.clock.monotonic()
         self._since_s = now_s if self._since_s is None else self._since_s
-        self._show()
         if progress.in_flight and now_s - self._since_s < PATIENCE_S:
             return
         self._since_s = None
+        self._show()
         print(printable(f"{refusal}\n{outlook(progress)}"))  # noqa: T201 - the question stays in the notebook
         whose = "New budget" if refusal.budget == RUN_BUDGET else f"New amount of the budget {refusal.budget}"
         while not self._answered(f"{printable(whose)} in US dollars (Enter stops here): "):

@@ -80,7 +80,7 @@ def _watch(session: Session, run: Run, *, into: str | None) -> None:
     unrecorded: OrchestrationError | None = None
     try:
         screen.refresh(run)
-        asking = Asking(run, show=lambda: screen.refresh(run)) if can_ask(session.shell) else None
+        asking = Asking(run, show=lambda: screen.stand(run)) if can_ask(session.shell) else None
         run.wait(on_tick=lambda: screen.refresh(run), ask=asking)
     except KeyboardInterrupt:
         run.cancel()

@@ -141,7 +141,9 @@ def account_card(account: RunAccount) -> str:
 
 def _totals(account: RunAccount) -> str:
     progress = account.progress
-    error = wrong(account.error) if account.error else ""
+    # A pause is no mistake: its reason is told quietly.
+    reason = dim if progress.status == "paused" else wrong
+    error = reason(account.error) if account.error else ""
     bar = _bar(progress, degraded=dict(account.statuses).get("degraded", 0))
     return (
         f'<div class="head"><span class="name">{esc(account.flow)}</span>{chip(progress.status)}{_badge(progress)}'

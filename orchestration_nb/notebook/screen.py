@@ -31,6 +31,9 @@ class Screen(Protocol):
     def refresh(self, run: Run) -> None:
         """Shows how far the run is, if it is time to."""
 
+    def stand(self, run: Run) -> None:
+        """Shows the run as it stands just now, before a question below it."""
+
     def settle(self, run: Run) -> None:
         """Shows how the run ended; nothing is drawn after that."""
 
@@ -49,6 +52,10 @@ class OutputScreen:
         if now_s >= self._next_s:
             self._next_s = now_s + REFRESH_S
             self.show(progress_bundle(run))
+
+    def stand(self, run: Run) -> None:
+        """Draws the progress at once."""
+        self.show(progress_bundle(run))
 
     def settle(self, run: Run) -> None:
         """Draws the account over the progress."""
@@ -86,6 +93,11 @@ class TerminalScreen:
         self._out.write(f"\r{progress_line(run.flow.name, run.progress)[:width]}\x1b[K")
         self._out.flush()
 
+    def stand(self, run: Run) -> None:
+        """Writes the line as a whole and begins another."""
+        self._out.write(f"\r{progress_line(run.flow.name, run.progress)}\x1b[K\n")
+        self._out.flush()
+
     def settle(self, run: Run) -> None:
         """Takes the line away and prints the account."""
         self._out.write(f"\r\x1b[K{account_text(account_of(run))}\n")
@@ -108,6 +120,11 @@ class LineScreen:
             return
         self._wait_s = min(self._wait_s * 2, SPARSEST_S)
         self._next_s = now_s + self._wait_s
+        self._out.write(f"{progress_line(run.flow.name, run.progress)}\n")
+        self._out.flush()
+
+    def stand(self, run: Run) -> None:
+        """Prints a line."""
         self._out.write(f"{progress_line(run.flow.name, run.progress)}\n")
         self._out.flush()
 

@@ -22,7 +22,7 @@ class StandingTable:
 
 
 def standing_of(workspace: Workspace) -> list[StandingTable]:
-    """What is known in this process; only the parts of which there is something to say."""
+    """What may hold calls up, as this process knows it; only the parts of which there is something to say."""
     tables = (_circuits(workspace), _limits(workspace))
     return [table for table in tables if table.rows]
 
@@ -41,6 +41,7 @@ def _circuits(workspace: Workspace) -> StandingTable:
                 "" if circuit.probe_in_s is None else f"in {span(circuit.probe_in_s)}",
             )
             for model, circuit in (circuits.states().items() if isinstance(circuits, Breakers) else ())
+            if circuit.state != "closed" or circuit.failure_rate
         ],
     )
 
@@ -60,6 +61,7 @@ def _limits(workspace: Workspace) -> StandingTable:
                 limit.why,
             )
             for limit in (limits.standing() if isinstance(limits, Limits) else ())
+            if limit.waiting or limit.refusals or limit.why
         ],
     )
 

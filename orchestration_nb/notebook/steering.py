@@ -27,7 +27,11 @@ def show_status(session: Session, _rest: str) -> None:
         display(run_bundle(run), raw=True)  # type: ignore[no-untyped-call]
     if not shown:
         print("No run is under way, and none was started with --background in this notebook.")  # noqa: T201
-    display(standing_bundle(standing_of(Workspace.current())), raw=True)  # type: ignore[no-untyped-call]
+    tables = standing_of(Workspace.current())
+    if tables:
+        display(standing_bundle(tables), raw=True)  # type: ignore[no-untyped-call]
+    else:
+        print("Every circuit is closed, and no limit or budget holds a call up.")  # noqa: T201
 
 
 def pause(session: Session, rest: str) -> None:

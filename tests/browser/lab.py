@@ -55,10 +55,11 @@ class Server:
     token: str
     folder: Path
 
-    def ask(self, path: str, method: str = "GET") -> Any:
+    def ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
         """An answer of the REST interface."""
         headers = {"Authorization": f"token {self.token}"}
-        request = urllib.request.Request(f"{self.url}{path}", headers=headers, method=method)
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data=data, headers=headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"null")
 
@@ -73,6 +74,11 @@ class Server:
         """Whether there is a kernel, and all of them are in this state."""
         kernels = self.ask_if_up("api/kernels")
         return bool(kernels) and all(kernel["execution_state"] == state for kernel in kernels)
+
+    def wear(self, theme: str) -> None:
+        """Shows pages that are opened from now on in this theme."""
+        path = "lab/api/settings/@jupyterlab/apputils-extension:themes"
+        self.ask(path, "PUT", {"raw": json.dumps({"theme": theme})})
 
     def add(self, notebook: Any, name: str) -> str:
         """Puts a notebook into a workspace of its own, with the data that ships; returns its path for the address."""

@@ -173,10 +173,10 @@ class Run:
 
     def wait_for_budget(self, refusal: OverBudgetError) -> None:
         self.waits_for = refusal
-        self.progress.status, self.progress.note = "paused", str(refusal)
+        self.progress.status, self.progress.waits_because = "paused", str(refusal)
 
     def resume(self, budget: float | None = None) -> None:
         if budget is not None and budget <= self.progress.cost_usd:
             raise UsageError("More is spent already.", hint="Give the whole amount.")
         self.waits_for = None
-        self.progress.status, self.progress.note = "running", ""
+        self.progress.status, self.progress.waits_because = "running", ""

@@ -92,7 +92,7 @@ async def test_pause_and_resume(drawn: list[Any], clock: SystemClock) -> None:
 
 async def test_what_is_said_is_escaped_in_the_widget_too(drawn: list[Any], clock: SystemClock) -> None:
     run = a_run(ticks=1000)
-    run.progress.note = "<img src=x onerror=alert(1)>"
+    run.progress.waits_because = "<img src=x onerror=alert(1)>"
     screen = ControlledScreen(run, clock)
     screen.open()
     assert "<img" not in screen._card.value

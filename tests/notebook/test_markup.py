@@ -52,7 +52,7 @@ def of_payload(payload: str) -> RunAccount:
     """An account in which everything says the payload: column, cell, reply, error, note."""
     script: dict[str, Any] = {"reply": payload, "errors": [payload], "fails": OrchestrationError(payload)}
     run = run_of(pd.DataFrame({payload: [payload]}), **script)
-    run.progress.note = payload
+    run.progress.waits_because = payload
     return account_of(run)
 
 
@@ -136,7 +136,7 @@ def test_no_error_no_table_of_errors() -> None:
 
 
 def test_progress_says_everything() -> None:
-    begun = progress(note="waiting for sim: 429")
+    begun = progress(limited_because=lambda: "waiting for sim: 429")
     page = markup.progress_card("triage", begun)
     text = " ".join(Reader(page).texts)
     for said in (

@@ -30,7 +30,7 @@ def test_the_account_says_everything() -> None:
 
 
 def test_the_progress_line() -> None:
-    assert progress_line("triage", progress(note="waiting")) == (
+    assert progress_line("triage", progress(limited_because=lambda: "waiting")) == (
         "triage running: 124/200 items · 2 failed · 32 in flight · 25.0 calls/s · 17 from cache · 3 retries · "
         "$0.031 of $2.00 simulated · 12 s, about 7.4 s left · waiting"
     )
