@@ -20,12 +20,16 @@ from orchestration_nb.engine.services import Services
 from orchestration_nb.errors import NotAuthorisedError, UnknownModelError, UsageError, WorkspaceError
 from orchestration_nb.ledger import JournalFile, Ledger
 from orchestration_nb.providers import Availability, Provider, build
+from orchestration_nb.providers.hosted import HostedProvider
 from orchestration_nb.providers.local import LocalProvider, discover
 from orchestration_nb.providers.replay import ReplayProvider
 from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
 from orchestration_nb.state import State
+from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.owners import Owners
+from orchestration_nb.state.store import StateFile
 from orchestration_nb.whence import notebook_path, user_name
 
 if TYPE_CHECKING:
@@ -72,6 +76,8 @@ class Workspace:
         self.engine: EngineLoop = engine_loop()
         self.ledger = Ledger(self.folder)
         self.state = State(self.folder, keep_days=self.settings.cache_ttl_days)
+        self.desk = Desk(StateFile(self.folder, busy_s=0), self.clock)
+        self.owners = Owners(self.folder, self.clock)
         self.strategies: Strategies = STRATEGIES
         self.listeners: list[Listener] = []
         self.providers: dict[str, Provider] = build(
@@ -214,12 +220,17 @@ class Workspace:
             journal=JournalFile(self.folder, durable=settings.ledger.durable),
             cache=ExactCache(self.state, self.clock),
             circuits=Breakers(BreakerPolicy(**settings.breaker.model_dump()), self.clock, self._note),
-            limits=Limits(None, None, self.clock, settings.limits, {}),
+            limits=Limits(self.desk, self.owners, self.clock, settings.limits, self._keys()),
             retry=RetryPolicy(**retry.model_dump()),
             timeouts=Timeouts(**timeouts.model_dump()),
             clock=self.clock,
             executor=self.engine.executor,
         )
+
+    def _keys(self) -> dict[str, str | None]:
+        """The name of each provider's key: what shares a key shares its limits."""
+        hosted = {name: each for name, each in self.providers.items() if isinstance(each, HostedProvider)}
+        return {name: each.key_name for name, each in hosted.items()}
 
     def _note(self, event: Event) -> None:
         """Journals what no single run did, and tells the listeners."""
@@ -237,6 +248,8 @@ class Workspace:
         await self.services.cache.flush()
         for provider in self.providers.values():
             await provider.close()
+        self.desk.close()
+        self.owners.close()
         self.state.close()
 
 

@@ -7,12 +7,14 @@ provider allows less, the pace follows what it accepts: see :mod:`~orchestration
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from orchestration_nb.catalog import Model
 from orchestration_nb.clock import Clock
 from orchestration_nb.config import LimitSettings
+from orchestration_nb.resilience.shared import SharedLimits, bounds_of
 from orchestration_nb.resilience.turns import Line, ModelLimits, Turn
+from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.owners import Owners
 
 
 class Limits:
@@ -28,14 +30,13 @@ class Limits:
 
     def __init__(
         self,
-        desk: Any,
-        owners: Any,
+        desk: Desk,
+        owners: Owners,
         clock: Clock,
         settings: Mapping[str, LimitSettings],
         keys: Mapping[str, str | None],
     ) -> None:
-        self._desk = desk
-        self._owners = owners
+        self._shared = SharedLimits(desk, owners, clock)
         self._clock = clock
         self._settings = settings
         self._keys = keys
@@ -46,15 +47,18 @@ class Limits:
         line = self._lines.get(model.name)
         return (line or self._open(model)).turn_now()
 
-    async def turn(self, model: Model, *, tokens: int) -> Turn:  # noqa: ARG002
+    async def turn(self, model: Model, *, tokens: int) -> Turn:
         """Waits until the attempt may go out: first come, first served.
 
         Args:
             model: The model that is asked.
             tokens: The most that it can take, read and written; what calls took so far says how much of it counts.
+
+        Raises:
+            StateError: If the state that all processes share cannot be written.
         """
         line = self._lines.get(model.name) or self._open(model)
-        return line.turn_now() or await line.wait()
+        return line.turn_now() or await line.wait(tokens)
 
     def standing(self) -> list[ModelLimits]:
         """How each model that was asked is limited just now."""
@@ -65,8 +69,9 @@ class Limits:
         return max(self.standing(), key=lambda each: each.waiting, default=_NOTHING).why
 
     def _open(self, model: Model) -> Line:
-        line = self._lines[model.name] = Line(model.name, self._clock)
+        bounds = bounds_of(model, self._keys.get(model.provider), self._settings)
+        line = self._lines[model.name] = Line(model.name, self._clock, self._shared, bounds)
         return line
 
 
-_NOTHING = ModelLimits(model="", in_flight=0, waiting=0, pace_per_s=None, refusals=0, waits_s=0.0, why="")
+_NOTHING = ModelLimits(model="", in_flight=0, waiting=0, pace_per_s=None, refusals=0, why="")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from dataclasses import dataclass
 
 from orchestration_nb.clock import Clock
-from orchestration_nb.errors import CallError, RateLimit, RateLimitedError
+from orchestration_nb.errors import CallError, RateLimit, RateLimitedError, StateError
+from orchestration_nb.resilience.estimates import TokenEstimate
 from orchestration_nb.resilience.pacing import Outcome, Pace, Sent
+from orchestration_nb.resilience.shared import SharedLimits, said
+from orchestration_nb.state.windows import Bounds, Grant, Places, Window
 
-_LOOK_AGAIN_S = 0.05
-"""How soon a wait that another call's answer may shorten is looked at again."""
+_LOOK_AGAIN_S, _SELDOM_S = 0.05, 1.0
+"""How soon, and how late at most, a wait that an answer may shorten is looked at again."""
+_AT_ONCE = 64
+"""Most calls that are granted in one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,29 +32,34 @@ class ModelLimits:
     """Calls per second that the provider was found to take; ``None`` while it has refused none."""
     refusals: int
     """429s since the workspace was opened."""
-    waits_s: float
-    """Seconds until the next call may go."""
     why: str
     """What holds the calls up, in one sentence; empty where nothing does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    since_s: float
+    tokens: int
+    turn: asyncio.Future[Turn]
 
 
 class Turn:
     """One attempt's leave to go out; ended exactly once, by :meth:`ended` or :meth:`unused`."""
 
-    __slots__ = ("_line", "_sent", "waited_s")
+    __slots__ = ("_grant", "_line", "_sent", "_tokens", "waited_s")
 
-    def __init__(self, line: Line, sent: Sent, waited_s: float = 0.0) -> None:
+    def __init__(
+        self, line: Line, sent: Sent, *, grant: Grant | None = None, tokens: int = 0, waited_s: float = 0.0
+    ) -> None:
         self._line: Line | None = line
         self._sent = sent
+        self._grant = grant
+        self._tokens = tokens
         self.waited_s = waited_s
-        """Seconds waited for it: not the model's latency, and nobody's impatience."""
+        """Seconds waited for it: not the model's latency."""
 
     def ended(
-        self,
-        error: BaseException | None = None,
-        *,
-        rate_limit: RateLimit | None = None,
-        tokens: int = 0,  # noqa: ARG002
+        self, error: BaseException | None = None, *, rate_limit: RateLimit | None = None, tokens: int = 0
     ) -> None:
         """The attempt is over.
 
@@ -61,11 +72,13 @@ class Turn:
         if isinstance(error, CallError):
             rate_limit = rate_limit or error.rate_limit
         line.end(self._sent, error, rate_limit)
+        if self._grant is not None:
+            line.settle(self._grant, error, asked=self._tokens, took=tokens)
 
     def unused(self) -> None:
         """The attempt was not sent after all."""
         line = self._take_line()
-        line.pace.unsent(self._sent)
+        line.take_back(self._sent, self._grant)
 
     def _take_line(self) -> Line:
         line, self._line = self._line, None
@@ -83,37 +96,49 @@ def _outcome(error: BaseException | None) -> Outcome:
 
 
 class Line:
-    """The calls of one model and key that wait for their turn, first come, first served.
+    """The calls of one model that wait for their turn, first come, first served.
 
     Args:
         model: Full name of the model.
         clock: Tells the time and waits.
+        shared: Grants what the user limited.
+        bounds: What the user limited.
     """
 
-    def __init__(self, model: str, clock: Clock) -> None:
+    def __init__(self, model: str, clock: Clock, shared: SharedLimits, bounds: Bounds) -> None:
         self.model = model
         self.pace = Pace()
         self._clock = clock
-        self._waiting: deque[tuple[float, asyncio.Future[Turn]]] = deque()
+        self._shared = shared
+        self._bounds = bounds
+        self._is_bound = bool(bounds)
+        self._estimate = TokenEstimate()
+        self._waiting: deque[_Waiter] = deque()
         self._server: asyncio.Task[None] | None = None
+        self._held_by: Window | Places | None = None
+        self._alarm: asyncio.Future[None] | None = None
 
     def turn_now(self) -> Turn | None:
         """A turn, where nobody waits and nothing limits; else ``None``."""
-        now = self._clock.monotonic()
-        if self._waiting or self.pace.wait_s(now) > 0:
+        if self._waiting or self._is_bound:
             return None
-        return Turn(self, self.pace.sent(now))
+        now = self._clock.monotonic()
+        return None if self.pace.wait_s(now) > 0 else Turn(self, self.pace.sent(now))
 
-    async def wait(self) -> Turn:
-        """Waits for a turn. A cancelled wait leaves nothing behind."""
+    async def wait(self, tokens: int) -> Turn:
+        """Waits for a turn. A wait that is cancelled leaves nothing behind.
+
+        Raises:
+            StateError: If the state that all processes share cannot be written.
+        """
         turn: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._clock.monotonic(), turn))
+        self._waiting.append(_Waiter(self._clock.monotonic(), tokens, turn))
         if self._server is None:
             self._server = asyncio.create_task(self._serve())
         try:
             return await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
                 turn.result().unused()
             raise
 
@@ -121,21 +146,70 @@ class Line:
         """Gives turns until nobody waits."""
         try:
             while self._drop_cancelled():
-                now = self._clock.monotonic()
-                wait_s = self.pace.wait_s(now)
+                wait_s = await self._serve_next()
                 if wait_s > 0:
-                    self.pace.hold()
-                    await self._clock.sleep(min(wait_s, _LOOK_AGAIN_S))
-                    continue
-                since, place = self._waiting.popleft()
-                place.set_result(Turn(self, self.pace.sent(now), now - since))
+                    await self._nap(wait_s)
+        except StateError as error:
+            for waiter in self._waiting:
+                if not waiter.turn.done():
+                    waiter.turn.set_exception(error)
+            self._waiting.clear()
         finally:
             self._server = None
 
+    async def _serve_next(self) -> float:
+        """Gives the turns that may be given now.
+
+        Returns:
+            Seconds after which to look again.
+        """
+        self._held_by = None
+        wait_s = self.pace.wait_s(self._clock.monotonic())
+        if wait_s > 0:
+            self.pace.hold()
+            return min(wait_s, _LOOK_AGAIN_S)
+        if not self._is_bound:
+            self._give(None)
+            return 0.0
+        count = min(len(self._waiting), _AT_ONCE if self.pace.rate == math.inf else 1)
+        tokens = [self._estimate.of(self._waiting[place].tokens) for place in range(count)]
+        answer = await self._shared.take(self._bounds, tokens)
+        self._held_by = answer.held_by
+        for grant in answer.grants:
+            # Meanwhile the one who waited may have given up, or the provider have asked for a pause.
+            if self._drop_cancelled() and self.pace.wait_s(self._clock.monotonic()) <= 0:
+                self._give(grant)
+            else:
+                self._shared.undo(self._bounds, grant)
+        if answer.held_by is None:
+            return 0.0
+        soon_s = _LOOK_AGAIN_S + (0.0 if isinstance(answer.held_by, Places) else answer.wait_s / 10)
+        return min(answer.wait_s, soon_s, _SELDOM_S)
+
+    def _give(self, grant: Grant | None) -> None:
+        now, waiter = self._clock.monotonic(), self._waiting.popleft()
+        sent = self.pace.sent(now)
+        waiter.turn.set_result(Turn(self, sent, grant=grant, tokens=waiter.tokens, waited_s=now - waiter.since_s))
+
     def _drop_cancelled(self) -> bool:
-        while self._waiting and self._waiting[0][1].done():
+        while self._waiting and self._waiting[0].turn.done():
             self._waiting.popleft()
         return bool(self._waiting)
+
+    async def _nap(self, seconds: float) -> None:
+        """Waits until a call ends that may make room, but no longer than so many seconds."""
+        self._alarm = asyncio.get_running_loop().create_future()
+        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
+        sleeper.add_done_callback(lambda _: self._wake())
+        try:
+            await self._alarm
+        finally:
+            self._alarm = None
+            sleeper.cancel()
+
+    def _wake(self) -> None:
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
 
     def end(self, sent: Sent, error: BaseException | None, rate_limit: RateLimit | None) -> None:
         """A call that had its turn is over."""
@@ -144,26 +218,42 @@ class Line:
             sent, _outcome(error), self._clock.monotonic(), retry_after_s=retry_after_s, rate_limit=rate_limit
         )
 
+    def settle(self, grant: Grant, error: BaseException | None, *, asked: int, took: int) -> None:
+        """Corrects what was granted for a call to what it took."""
+        if error is None and took:
+            self._estimate.learn(asked, took)
+        elif isinstance(error, CallError) and error.billing == "no":
+            took = 0
+        else:
+            took = took or grant.tokens
+        self._shared.end(self._bounds, grant, took)
+        if isinstance(self._held_by, Places):
+            self._wake()
+
+    def take_back(self, sent: Sent, grant: Grant | None) -> None:
+        """A call that had its turn was not sent."""
+        self.pace.unsent(sent)
+        if grant is not None:
+            self._shared.undo(self._bounds, grant)
+        self._wake()
+
     def standing(self) -> ModelLimits:
         """How the model is limited just now."""
-        now = self._clock.monotonic()
-        waiting = sum(not place.done() for _, place in self._waiting)
-        pace = None if self.pace.rate == float("inf") else self.pace.rate
+        waiting = sum(not waiter.turn.done() for waiter in self._waiting)
         return ModelLimits(
             model=self.model,
             in_flight=self.pace.in_flight,
             waiting=waiting,
-            pace_per_s=pace,
+            pace_per_s=None if self.pace.rate == math.inf else self.pace.rate,
             refusals=self.pace.refusals,
-            waits_s=self.pace.wait_s(now),
-            why=self._why(waiting, now),
+            why=self._why(waiting) if waiting else "",
         )
 
-    def _why(self, waiting: int, now: float) -> str:
-        if not waiting:
-            return ""
-        wait_s = self.pace.gated_until_s - now
-        calls = f"{waiting} {'call waits' if waiting == 1 else 'calls wait'}"
-        if wait_s > 0.5:
-            return f"{self.model} asked for no calls for another {wait_s:.0f} s: {calls}."
+    def _why(self, waiting: int) -> str:
+        calls = f"{waiting:,} {'call waits' if waiting == 1 else 'calls wait'}"
+        gated_s = self.pace.gated_until_s - self._clock.monotonic()
+        if self._held_by is not None:
+            return f"{said(self._held_by)}: {calls}."
+        if gated_s >= 0.5 or self.pace.rate == math.inf:
+            return f"{self.model} asks for no more calls for {max(gated_s, 0.0):.1f} s: {calls}."
         return f"{self.model} takes about {self.pace.rate:.3g} requests per second: {calls}."

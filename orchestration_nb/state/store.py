@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestration_nb.errors import LedgerNewerError
-from orchestration_nb.state import batches
+from orchestration_nb.state import batches, windows
 from orchestration_nb.state.folder import FOLDER_NAME, private_folder
 from orchestration_nb.state.lock import locked
 
@@ -26,6 +26,7 @@ MIGRATIONS: tuple[str, ...] = (
     create index cache_by_age on cache (created_us);
     """,
     batches.TABLES,
+    windows.TABLES,
 )
 """One script a version, the first for a new file. Append to it; never change one that was released."""
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import RateLimitedError
 from orchestration_nb.resilience import Limits, Turn
+from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.owners import Owners
+from orchestration_nb.state.store import StateFile
 from orchestration_nb.testing import ManualClock, settle
 
 MODEL = Model(provider="openai", wire_name="gpt-4.1")
 
 
 def limits(clock: ManualClock) -> Limits:
-    return Limits(None, None, clock, {}, {})
+    return Limits(Desk(StateFile(Path(), busy_s=0), clock), Owners(Path(), clock), clock, {}, {})
 
 
 def refusal(retry_after_s: float | None = None) -> RateLimitedError:
