@@ -13,6 +13,7 @@ from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.session import Session
+from orchestration_nb.notebook.simulation import USAGE, simulate
 from orchestration_nb.notebook.steering import cancel, pause, resume, show_status
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.workspace import Workspace
@@ -144,6 +145,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "use": Subcommand(
         do=_use, usage="use ALIAS=MODEL", about="point an alias (fast, medium, strong, your own) at a model"
     ),
+    "sim": Subcommand(do=simulate, usage=USAGE, about="break the simulated models on purpose, or mend them"),
     "runs": Subcommand(do=_runs, usage="runs [N]", about="the last runs of the workspace, as a DataFrame"),
     "show": Subcommand(do=_show_run, usage="show RUN", about="one run of the ledger; the start of its id is enough"),
     "sql": Subcommand(do=_sql, usage="sql SELECT ...", about="ask the ledger; the answer is a DataFrame"),

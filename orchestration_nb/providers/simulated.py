@@ -85,6 +85,22 @@ class SimProvider:
                 )
             return self._hosted
 
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong at the moment, and how often."""
+        return self._faults
+
+    @property
+    def down(self) -> tuple[str, ...]:
+        """The models that are down, by their full names."""
+        return tuple(f"{self.name}/{model}" for model in self._down)
+
+    def fail(self, faults: Faults) -> None:
+        """Changes what goes wrong, and how often, from the next attempt on; from any thread."""
+        self._faults = faults
+        if self._server is not None:
+            self._server.draw.faults = faults
+
     def break_down(self, model: str, fault: Fault = "overloaded") -> None:
         """Takes a model down until :meth:`recover`, to see what a run makes of an outage; from any thread.
 

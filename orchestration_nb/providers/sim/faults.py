@@ -78,7 +78,8 @@ class FaultDraw:
     """Decides for one attempt after the other what happens to it."""
 
     def __init__(self, faults: Faults, seed: int) -> None:
-        self._faults = faults
+        self.faults = faults
+        """May be replaced at any time, by any thread."""
         self._seed = seed
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
         self._requests: Counter[str] = Counter()
@@ -89,10 +90,10 @@ class FaultDraw:
         """The fault of this attempt, or ``None``."""
         number = self._requests[model]
         self._requests[model] += 1
-        out = self.down.get(model) or next((o.fault for o in self._faults.outages if o.covers(model, number)), None)
+        out = self.down.get(model) or next((o.fault for o in self.faults.outages if o.covers(model, number)), None)
         if out is not None:
             return out
-        shares = self._faults.shares()
+        shares = self.faults.shares()
         if not any(shares):
             return None
         drawn = uniform("fault", self._seed, *self._attempt(body))

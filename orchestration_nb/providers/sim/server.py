@@ -43,7 +43,6 @@ class SimServer:
     def __init__(self, *, latency_scale: float, seed: int, faults: Faults, batches: SimBatches) -> None:
         self.latency_scale = latency_scale
         self.seed = seed
-        self.faults = faults
         self.requests = 0
         """How many requests have arrived."""
         self.connections: set[_Connection] = set()
@@ -287,7 +286,7 @@ class _Connection(asyncio.Protocol):
         code: str | None = None,
         retry: bool = False,
     ) -> None:
-        after = self._server.faults.retry_after_s if retry else None
+        after = self._server.draw.faults.retry_after_s if retry else None
         extra = b"" if after is None else f"retry-after: {after:g}\r\n".encode()
         self._send(status, chat_format.error(message, kind=kind, param=param, code=code), extra=extra)
 
