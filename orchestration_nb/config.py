@@ -301,9 +301,14 @@ def load_settings(folder: Path) -> Settings:
         raise ConfigError(f"{path}: {where}: {first['msg']}.", hint="The README lists every setting.") from None
 
 
-def _trust_file() -> Path:
+def user_folder() -> Path:
+    """Where what is the user's own is kept, outside every workspace: ``~/.config/orchestration_nb``."""
     root = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(root) / "orchestration_nb" / "trusted.json"
+    return Path(root) / "orchestration_nb"
+
+
+def _trust_file() -> Path:
+    return user_folder() / "trusted.json"
 
 
 def _fingerprint(folder: Path) -> str:

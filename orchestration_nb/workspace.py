@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from orchestration_nb.calls import Timeouts
 from orchestration_nb.catalog import ALIASES, Catalog, Fallbacks, Model, Price
 from orchestration_nb.clock import Clock, SystemClock
-from orchestration_nb.config import FILE_NAME, ModelSettings, Settings, find_workspace, is_trusted, load_settings
+from orchestration_nb.config import (
+    FILE_NAME,
+    ModelSettings,
+    Settings,
+    find_workspace,
+    is_trusted,
+    load_settings,
+    user_folder,
+)
 from orchestration_nb.cost import prices
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
@@ -26,9 +34,10 @@ from orchestration_nb.providers.replay import ReplayProvider
 from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
-from orchestration_nb.state import State
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
+from orchestration_nb.state.replies import Replies
+from orchestration_nb.state.seal import Seal
 from orchestration_nb.state.store import StateFile
 from orchestration_nb.whence import notebook_path, user_name
 
@@ -75,7 +84,6 @@ class Workspace:
         self.clock: Clock = clock or SystemClock()
         self.engine: EngineLoop = engine_loop()
         self.ledger = Ledger(self.folder)
-        self.state = State(self.folder, keep_days=self.settings.cache_ttl_days)
         self.desk = Desk(StateFile(self.folder, busy_s=0), self.clock)
         self.owners = Owners(self.folder, self.clock)
         self.strategies: Strategies = STRATEGIES
@@ -218,7 +226,7 @@ class Workspace:
             catalog=self.catalog,
             providers=self.providers,
             journal=JournalFile(self.folder, durable=settings.ledger.durable),
-            cache=ExactCache(self.state, self.clock),
+            cache=self._cache(),
             circuits=Breakers(BreakerPolicy(**settings.breaker.model_dump()), self.clock, self._note),
             limits=Limits(self.desk, self.owners, self.clock, settings.limits, self._keys()),
             retry=RetryPolicy(**retry.model_dump()),
@@ -238,6 +246,18 @@ class Workspace:
         for listener in self.listeners:
             listener(event)
 
+    def _cache(self) -> ExactCache:
+        settings = self.settings
+        store = Replies(
+            self.desk,
+            self.owners,
+            self.clock,
+            Seal(user_folder() / "cache.key"),
+            keep_days=settings.cache_ttl_days,
+            most_bytes=settings.cache_most_mb << 20,
+        )
+        return ExactCache(store, self.clock, keep_days=settings.cache_ttl_days)
+
     def _forget_old(self, days: int) -> None:
         try:
             self.ledger.prune(days)
@@ -250,7 +270,6 @@ class Workspace:
             await provider.close()
         self.desk.close()
         self.owners.close()
-        self.state.close()
 
 
 _REPLAY = "replay/"

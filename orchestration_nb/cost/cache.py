@@ -34,7 +34,7 @@ _NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001
 
 
 class Stored(Protocol):
-    """An entry of the store: :class:`orchestration_nb.state.replies.Entry`."""
+    """An entry of the store: :class:`orchestration_nb.state.cache.Entry`."""
 
     @property
     def reply(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Cache entries: replies by the key of their question, shared by all processes of a workspace.
+"""The replies that all processes of a workspace share, and who asks what right now.
 
 To look an entry up and, where there is none, to claim the question is one transaction; to keep the reply and to end
 the claim is another.
@@ -7,85 +7,44 @@ the claim is another.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.errors import WorkspaceError
-from orchestration_nb.state import claims
+from orchestration_nb.state import cache, claims
+from orchestration_nb.state.cache import Entry
 from orchestration_nb.state.claims import Claim
+from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.owners import Owners
 from orchestration_nb.state.seal import Seal
 
-TABLES = """
-drop table if exists cache;
-create table if not exists replies (
-    key text primary key, reply blob not null, created_us integer not null, used_us integer not null
-);
-create index if not exists replies_by_use on replies (used_us);
-"""
 MOST_BYTES: Final = 2**30
 """The largest that the file may grow; then what was used longest ago goes."""
 PATIENCE_S: Final = 300.0
 """How long a question is left to another process that lives and does not answer."""
+_STRIKES: Final = 3
 _LOOKED_AT_EVERY: Final = 16
 """Replies kept between two looks at the size of the file: a look costs as much as a reply."""
-_EVICTED_AT_ONCE: Final = 64
 _DAY_US: Final = 86_400_000_000
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 _log = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
-_Work = Callable[[sqlite3.Connection], _Answer]
 
 Turn = Literal["ours", "theirs"]
 """Who asks a question that nobody has answered: this process, which has just claimed it, or another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is kept of a reply."""
-
-    reply: bytes
-    created_us: int
-    """When it was made: microseconds since 1970."""
-    used_us: int
-    """When it was last used, as far as was noted."""
-
-
-class Transactions(Protocol):
-    """The part of :class:`~orchestration_nb.state.desk.Desk` that is used here."""
-
-    async def submit(self, work: _Work[_Answer]) -> _Answer:
-        """What ``work`` makes of the connection, in a transaction."""
-
-    def post(self, work: _Work[object]) -> None:
-        """The same, soon; nobody waits."""
-
-    async def flush(self) -> None:
-        """Returns when everything that was posted is done."""
-
-
-class Living(Protocol):
-    """The part of :class:`~orchestration_nb.state.owners.Owners` that is used here."""
-
-    @property
-    def me(self) -> str:
-        """Token of this process."""
-
-    def alive(self, token: str) -> bool:
-        """Whether that process lives."""
-
-
 class Replies:
     """The entries and claims of a workspace; used from the engine's loop alone.
 
-    A cache may cost money by not being there, and must never cost a run: what goes wrong is reported once, and the
-    cache not used any more by this process.
+    A cache may cost money by not being there, and must never cost a run: when the file cannot be used three times in a
+    row, that is reported once, and the cache not used any more by this process.
 
     Args:
         desk: Runs the transactions.
@@ -98,8 +57,8 @@ class Replies:
 
     def __init__(
         self,
-        desk: Transactions,
-        owners: Living,
+        desk: Desk,
+        owners: Owners,
         clock: Clock,
         seal: Seal,
         *,
@@ -113,7 +72,7 @@ class Replies:
         self._keep_us = None if keep_days is None else keep_days * _DAY_US
         self._most_bytes = most_bytes
         self._claimed: dict[str, Claim] = {}
-        self._kept = 0
+        self._kept = self._strikes = 0
         self._warned = False
         self.trouble: str | None = None
         """Why the cache is off, in one sentence, or ``None`` while it is on."""
@@ -125,16 +84,17 @@ class Replies:
         """
         if self.trouble is not None:
             return "ours"
-        wanted = Claim(key, self._owners.me, self._now_us())
-        self._claimed[key] = wanted
         try:
-            found = await self._desk.submit(lambda connection: self._find_or_claim(connection, wanted))
+            wanted = self._claimed[key] = Claim(key, self._owners.me, self._now_us())
+            found = await self._desk.submit(functools.partial(self._find_or_claim, wanted=wanted))
         except asyncio.CancelledError:
             self.release(key)  # it may have been claimed all the same
             raise
-        except (sqlite3.Error, OSError, WorkspaceError) as error:
-            self._give_up(error)
+        except (sqlite3.Error, WorkspaceError) as error:
+            self._count_strike(error)
             found = "ours"
+        else:
+            self._strikes = 0
         if found != "ours":
             self._claimed.pop(key, None)
         return found
@@ -148,11 +108,11 @@ class Replies:
         looks = self._kept % _LOOKED_AT_EVERY == 1
 
         def insert(connection: sqlite3.Connection) -> None:
-            connection.execute("replace into replies values (?, ?, ?, ?)", (key, sealed, now_us, now_us))
+            cache.keep(connection, key, sealed, now_us=now_us)
             if held is not None:
                 claims.release(connection, held)
             if looks:
-                self._make_room(connection, now_us)
+                cache.make_room(connection, most_bytes=self._most_bytes, oldest_us=self._oldest_us(now_us))
 
         self._desk.post(insert)
 
@@ -165,23 +125,23 @@ class Replies:
     def note_use(self, keys: Sequence[str]) -> None:
         """These were used just now: they are the last to be evicted."""
         if self.trouble is None:
-            rows = [(self._now_us(), key) for key in keys]
-            self._desk.post(
-                lambda connection: connection.executemany("update replies set used_us = ? where key = ?", rows)
-            )
+            now_us, used = self._now_us(), list(keys)
+            self._desk.post(lambda connection: cache.note_use(connection, used, now_us=now_us))
 
     async def flush(self) -> None:
-        """Returns when everything that was kept is in the file."""
-        await self._desk.flush()
+        """Returns when everything that was kept is in the file, if the file can be written."""
+        if self.trouble is None:
+            try:
+                await self._desk.flush()
+            except WorkspaceError as error:
+                self._count_strike(error)
 
     def _find_or_claim(self, connection: sqlite3.Connection, wanted: Claim) -> Entry | Turn:
-        row = connection.execute(
-            "select reply, created_us, used_us from replies where key = ?", (wanted.key,)
-        ).fetchone()
-        if row is not None and (self._keep_us is None or row[1] >= wanted.claimed_us - self._keep_us):
-            reply = self._seal.open(wanted.key, row[0])
+        held = cache.find(connection, wanted.key, oldest_us=self._oldest_us(wanted.claimed_us))
+        if held is not None:
+            reply = self._seal.open(wanted.key, held.reply)
             if reply is not None:
-                return Entry(reply, row[1], row[2])
+                return Entry(reply, held.created_us, held.used_us)
             self._warn_of_strange()
         return "ours" if claims.claim(connection, wanted, is_void=self._is_void(wanted.claimed_us)) else "theirs"
 
@@ -191,28 +151,17 @@ class Replies:
 
         return is_void
 
-    def _make_room(self, connection: sqlite3.Connection, now_us: int) -> None:
-        """Deletes a few of what is too old, and of what was used longest ago while the file is too large.
-
-        A few at a time, so that the loop is not held up; still several times as many as come.
-        """
-        oldest_us = 0 if self._keep_us is None else now_us - self._keep_us
-        pages, free, page_bytes = (
-            connection.execute(f"pragma {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        before_us = now_us if (pages - free) * page_bytes > self._most_bytes else oldest_us
-        connection.execute(
-            "delete from replies where key in (select key from replies where used_us < ? order by used_us limit ?)",
-            (before_us, _EVICTED_AT_ONCE),
-        )
+    def _oldest_us(self, now_us: int) -> int:
+        return 0 if self._keep_us is None else now_us - self._keep_us
 
     def _warn_of_strange(self) -> None:
         if not self._warned:
             self._warned = True
             _log.warning("The cache holds replies that came with the folder or from another user: they are not used.")
 
-    def _give_up(self, error: Exception) -> None:
-        if self.trouble is None:
+    def _count_strike(self, error: Exception) -> None:
+        self._strikes += 1
+        if self._strikes >= _STRIKES and self.trouble is None:
             self.trouble = f"The cache of replies is off: {error}"
             _log.warning(self.trouble)
 

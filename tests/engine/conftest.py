@@ -21,7 +21,7 @@ from orchestration_nb.ids import RequestId, RunId, new_id
 from orchestration_nb.messages import user
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES
-from orchestration_nb.state.replies import Entry
+from orchestration_nb.state.cache import Entry
 
 
 @dataclass

@@ -280,10 +280,10 @@ def test_heavy_libraries_are_loaded_only_when_they_are_needed(tmp_path: Path) ->
 import sys
 from pathlib import Path
 from orchestration_nb.ledger import JournalFile, Ledger
-from orchestration_nb.state import State
+from orchestration_nb.state.store import StateFile
 from tests.ledger import happened
 JournalFile(Path(sys.argv[1])).write(happened.call())
-State(Path(sys.argv[1])).cached("k", now=happened.NOON)
+StateFile(Path(sys.argv[1])).open()
 Ledger(Path(sys.argv[1]))
 print(sorted({"duckdb", "pandas", "plotly", "ipywidgets", "nbclient", "IPython", "genai_prices"} & sys.modules.keys()))
 """
