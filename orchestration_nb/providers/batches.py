@@ -206,6 +206,13 @@ def moment(value: object) -> datetime | None:
     return None
 
 
+def custom_id_of(line: bytes) -> str:
+    """The id that a line of results bears, or an empty text."""
+    said = read_json(line)
+    custom_id = said.get("custom_id") if isinstance(said, dict) else None
+    return custom_id if isinstance(custom_id, str) else ""
+
+
 class BatchHttp:
     """What both forms do over HTTP, with the key of the provider and its errors as those of single calls.
 

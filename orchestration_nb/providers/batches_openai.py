@@ -24,6 +24,7 @@ from orchestration_nb.providers.batches import (
     Sighting,
     Standing,
     cancelled,
+    custom_id_of,
     expired,
     moment,
     unbilled,
@@ -128,7 +129,7 @@ class OpenAIBatches:
         for path in standing.paths:
             async with aclosing(self._http.lines(path)) as lines:
                 async for line in lines:
-                    yield _custom_id(line), line
+                    yield custom_id_of(line), line
 
     def read(self, model: Model, request: Request, line: bytes) -> RawReply:
         """One line: ``response`` holds the status and body of a single call, ``error`` what kept it from being run."""
@@ -160,14 +161,6 @@ class OpenAIBatches:
     async def cancel(self, batch_id: str) -> None:
         """Asks the provider to run no more of a batch."""
         await self._http.post(f"/batches/{batch_id}/cancel", b"{}")
-
-
-def _custom_id(line: bytes) -> str:
-    """The id that a line bears, or an empty text."""
-    try:
-        return words(table(orjson.loads(line)).get("custom_id")) or ""
-    except orjson.JSONDecodeError:
-        return ""
 
 
 def _upload(bodies: Sequence[tuple[str, bytes]], token: str) -> tuple[bytes, bytes]:

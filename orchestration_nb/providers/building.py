@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,8 @@ from orchestration_nb.catalog import Model
 from orchestration_nb.config import ProviderSettings, Settings
 from orchestration_nb.errors import ConfigError, NotAuthorisedError
 from orchestration_nb.providers.anthropic_messages import VERSION, AnthropicMessages
+from orchestration_nb.providers.batches import BatchApi, BatchHttp
+from orchestration_nb.providers.batches_anthropic import AnthropicBatches
 from orchestration_nb.providers.batches_openai import OpenAIBatches
 from orchestration_nb.providers.formats import Format
 from orchestration_nb.providers.gemini_content import GeminiContent
@@ -151,7 +153,11 @@ def _format(kind: str, base_url: BaseUrl) -> Format:
 
 
 def _batching(kind: str, price: float | None) -> Batching | None:
-    speak = {"openai": OpenAIBatches}.get(kind)
+    forms: Mapping[str, Callable[[BatchHttp, float], BatchApi]] = {
+        "openai": OpenAIBatches,
+        "anthropic": AnthropicBatches,
+    }
+    speak = forms.get(kind)
     return Batching(price_factor=price, speak=speak) if speak and price else None
 
 
