@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orchestration_nb.ledger import Ledger
+    from orchestration_nb.workspace import Workspace
 
 app = typer.Typer(
     name="orchestrate",
@@ -291,6 +294,101 @@ def trust(workspace: WorkspaceOption = None) -> None:
     trust_settings(folder)
     _say(path.read_text(encoding="utf-8", errors="replace").rstrip())
     _say(f"\n{path} is trusted as it stands above; when it changes, it has to be trusted again.")
+
+
+@app.command()
+def spend(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[by] model|step|flow|user|day|notebook|tag:NAME")
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=1, help="The last days, today included.")] = 30,
+    form: FormOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Tell where the money went, and how fast each budget burns."""
+    from orchestration_nb.ledger import grouping  # noqa: PLC0415 - loads DuckDB and pandas
+    from orchestration_nb.spending import BURN_HEADER, burn_rows, headline, shown_columns, spending  # noqa: PLC0415
+
+    found = spending(_workspace(workspace), grouping(words or ()), days)
+    told = found.spend
+    if _form(form) == "csv":
+        _print(told.rows, "csv")
+        return
+    if form == "json":
+        facts = {"by": told.by, "since": told.since, "simulated": told.simulated, "rows": records(told.rows)}
+        budgets = {"budgets": [asdict(burn) for burn in found.burns], "alerts": records(told.alerts)}
+        sys.stdout.write(as_json(facts | budgets))
+        return
+    _say("\n".join(headline(found)) + "\n")
+    if len(told.rows):
+        _print(told.rows[shown_columns(told)].rename(columns={"unknown_usd": "maybe_billed_usd"}), "table")
+    if found.burns:
+        _say("")
+        _print_texts(BURN_HEADER, burn_rows(found.burns))
+    for alert in told.alerts.itertuples():
+        _say(f"{alert.raised_at:%Y-%m-%d %H:%M}  {alert.message}")
+
+
+def _usd(flag: str) -> Any:
+    return typer.Option(flag, min=0, help="US dollars per million tokens.")
+
+
+@app.command()
+def reprice(  # noqa: PLR0913, PLR0917 - a flag for each class of tokens
+    model: Annotated[str, typer.Argument(help="The model whose price was wrong: provider/name.")],
+    since: Annotated[str | None, typer.Option("--since", help="Calls that began then or later (UTC).")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Calls that began before (UTC).")] = None,
+    input_: Annotated[float | None, _usd("--input")] = None,
+    output: Annotated[float | None, _usd("--output")] = None,
+    cached: Annotated[float | None, _usd("--cached")] = None,
+    cache_write: Annotated[float | None, _usd("--cache-write")] = None,
+    reasoning: Annotated[float | None, _usd("--reasoning")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Reckon past calls anew when a price was wrong; without prices, with those that hold now."""
+    from orchestration_nb import spending  # noqa: PLC0415 - loads DuckDB and pandas
+
+    house = _workspace(workspace)
+    wanted = spending.PriceToMend(
+        model=model,
+        since=spending.moment(since) if since else None,
+        until=spending.moment(until) if until else None,
+        paid={
+            "input_usd_per_mtok": input_,
+            "output_usd_per_mtok": output,
+            "cached_usd_per_mtok": cached,
+            "cache_write_usd_per_mtok": cache_write,
+            "reasoning_usd_per_mtok": reasoning,
+        },
+    )
+    events = wanted.corrections(house)
+    changes = house.ledger.changes(events)
+    if changes.calls:
+        _print_texts(spending.REPRICING_HEADER, spending.repricing_rows(changes))
+    _say("\n".join(spending.repricing_sentences(events, changes)))
+    if not changes.calls:
+        return
+    if not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("Nothing was changed.", hint="Add --yes where nobody can be asked.")
+    if yes or typer.confirm("Change them?"):
+        house.ledger.reprice(events)
+        _say(f"Done. {spending.BUDGETS_KEEP}")
+    else:
+        _say("Nothing was changed.")
+
+
+def _workspace(start: Path | None) -> Workspace:
+    from orchestration_nb.workspace import Workspace  # noqa: PLC0415
+
+    _ledger(start)  # refuses a folder where nothing was run
+    return Workspace(_folder(start))
+
+
+def _print_texts(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    _print(pd.DataFrame(rows, columns=list(header)), "table")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from orchestration_nb.ledger.repricing import Repricing, changes
 from orchestration_nb.ledger.retention import prune
 from orchestration_nb.ledger.runs import RunDetails, details, newest
 from orchestration_nb.ledger.segments import Segment, open_segments
+from orchestration_nb.ledger.spend import DAYS, Spend, grouping, spend
 from orchestration_nb.state import locked, private_folder
 from orchestration_nb.state.folder import FOLDER_NAME
 
@@ -167,6 +168,24 @@ class Ledger:
                 return prune(folder / database.FILE_NAME, before, limit_s=self._wait_s)
         except OSError as error:
             raise WorkspaceError(f"{folder} cannot be pruned: {error.strerror or error}.") from error
+
+    def spend(self, by: str = "model", *, days: int = DAYS) -> Spend:
+        """Where the money went in the last days (UTC), today included.
+
+        Args:
+            by: ``model``, ``step``, ``flow``, ``user``, ``day``, ``notebook`` or ``tag:NAME``.
+            days: How many days; 1 is today alone.
+
+        Raises:
+            UsageError: If money cannot be told apart by that, or there is less than one day.
+            WorkspaceError: If the ledger cannot be read.
+        """
+        if days < 1:
+            raise UsageError(f"There is no spend of {days} days.", hint="Give a number of days from 1 up.")
+        by = grouping([by])
+        today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        since = today - timedelta(days=min(days, 36_500) - 1)
+        return self._read(lambda connection: spend(connection, by=by, since=since))
 
     def changes(self, corrections: Sequence[Repriced]) -> Repricing:
         """What :func:`~orchestration_nb.ledger.repricing.corrections` of a model's price would change.

@@ -7,7 +7,7 @@ import keyword
 import math
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -92,7 +92,12 @@ def read_money(flag: str, text: str) -> float:
     return amount
 
 
-def _whole(flag: str, text: str) -> int:
+def read_whole(flag: str, text: str) -> int:
+    """A flag's value as a whole number, 1 or more.
+
+    Raises:
+        UsageError: If it is none.
+    """
     number = int(text) if text.isascii() and text.isdigit() else 0
     if number < 1:
         raise UsageError(f"{flag} needs a whole number, 1 or more, not {text!r}.", hint=f"{flag} 20")
@@ -135,8 +140,8 @@ FLAGS = (
     Flag(name="--strategy", value="S", about="decides which models are asked by steps without `model=`"),
     Flag(name="--model", value="M", about="the model or alias of steps without `model=`"),
     Flag(name="--budget", value="USD", about="the most that the run may spend", read=read_money),
-    Flag(name="--sample", value="N", about="only N items, chosen by a seed that is shown", read=_whole),
-    Flag(name="--concurrency", value="N", about="the most calls in flight", read=_whole),
+    Flag(name="--sample", value="N", about="only N items, chosen by a seed that is shown", read=read_whole),
+    Flag(name="--concurrency", value="N", about="the most calls in flight", read=read_whole),
     Flag(name="--into", value="VAR", about="the variable that gets the results", read=_variable),
     Flag(
         name="--on-error",
@@ -207,13 +212,24 @@ def read_cell_line(line: str) -> CellArguments:
     Raises:
         UsageError: If the name is missing, or a flag or its value is wrong.
     """
+    names, values = read_flags(line, FLAGS, USAGE)
+    return _checked(replace(CellArguments(name=_name(names)), **values))
+
+
+def read_flags(line: str, flags: Sequence[Flag], usage: str) -> tuple[list[str], dict[str, Any]]:
+    """The words of a line that are no flags, and the values of those that are, by field.
+
+    Raises:
+        UsageError: If a flag is unknown or stands twice, or its value is missing or wrong.
+    """
     values: dict[str, Any] = {}
     names: list[str] = []
+    known = {flag.name: flag for flag in flags}
     words = words_of(line)
     while words:
         word = words.pop(0)
         if word.startswith("-"):
-            flag, value = _flag(word, words)
+            flag, value = _flag(word, words, known, usage)
             if flag.repeats:
                 value = (*values.get(flag.field, ()), value)
             elif flag.field in values:
@@ -221,20 +237,20 @@ def read_cell_line(line: str) -> CellArguments:
             values[flag.field] = value
         else:
             names.append(word)
-    return _checked(replace(CellArguments(name=_name(names)), **values))
+    return names, values
 
 
-def _flag(word: str, rest: list[str]) -> tuple[Flag, Any]:
+def _flag(word: str, rest: list[str], known: Mapping[str, Flag], usage: str) -> tuple[Flag, Any]:
     written, equals, value = word.partition("=")
-    flag = _by_name.get(written)
+    flag = known.get(written)
     if flag is None:
-        raise UsageError(f"There is no flag {written!r}.", hint=near_miss(written, list(_by_name), USAGE))
+        raise UsageError(f"There is no flag {written!r}.", hint=near_miss(written, list(known), usage))
     if not flag.value:
         if equals:
             raise UsageError(f"{flag.name} takes no value.", hint=f"Write {flag.name} alone.")
         return flag, True
     if not equals:
-        if not rest or rest[0] in _by_name:
+        if not rest or rest[0] in known:
             raise UsageError(f"{flag.name} needs a value.", hint=f"{flag.name} {flag.value}: {flag.about}.")
         value = rest.pop(0)
     return flag, flag.read(flag.name, value)

@@ -9,12 +9,14 @@ from typing import Any
 from IPython.display import display
 
 from orchestration_nb.errors import UsageError
+from orchestration_nb.ledger import GROUPINGS
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.simulation import USAGE, simulate
 from orchestration_nb.notebook.steering import cancel, pause, resume, show_status
+from orchestration_nb.notebook.spend import REPRICE_USAGE, SPEND_USAGE, reprice, show_spend
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.workspace import Workspace
 
@@ -163,5 +165,16 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         words=("--budget",),
     ),
     "cancel": Subcommand(do=cancel, usage="cancel [RUN]", about="cancel a run under way; what is done is kept"),
+    "spend": Subcommand(
+        do=show_spend,
+        usage=SPEND_USAGE.removeprefix("%orchestrate "),
+        about="where the money went, and how fast each budget burns",
+        words=("by", *GROUPINGS, "tag:", "--days"),
+    ),
+    "reprice": Subcommand(
+        do=reprice,
+        usage=REPRICE_USAGE.removeprefix("%orchestrate "),
+        about="reckon past calls anew when a price was wrong",
+    ),
 }
 """Every subcommand of the line magic, in the order of the help."""
