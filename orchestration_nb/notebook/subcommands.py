@@ -15,8 +15,8 @@ from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.simulation import USAGE, simulate
-from orchestration_nb.notebook.steering import cancel, pause, resume, show_status
 from orchestration_nb.notebook.spend import REPRICE_USAGE, SPEND_USAGE, reprice, show_spend
+from orchestration_nb.notebook.steering import cancel, pause, resume, show_status
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.workspace import Workspace
 
