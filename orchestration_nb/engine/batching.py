@@ -194,6 +194,7 @@ class BatchSender:
         journey.handed_over = asyncio.Event()
         try:
             row = self._row(journey, len(questions))
+            await self._store.forget(now=self._clock.now())
             for question in questions:
                 self._standing[question.key] = row.token
                 question.hold.park(question.key)  # is on the disk no later than the batch's own lines

@@ -18,10 +18,10 @@ import orjson
 from orchestration_nb.calls import RawReply, Request, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import CallError, MalformedReplyError
+from orchestration_nb.providers.batch_http import BatchHttp
 from orchestration_nb.providers.batches import (
     CLOCKS_DIFFER,
     MOST_PAGES,
-    BatchHttp,
     BatchLimits,
     Sighting,
     Standing,

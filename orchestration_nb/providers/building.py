@@ -11,7 +11,8 @@ from orchestration_nb.catalog import Model
 from orchestration_nb.config import ProviderSettings, Settings
 from orchestration_nb.errors import ConfigError, NotAuthorisedError
 from orchestration_nb.providers.anthropic_messages import VERSION, AnthropicMessages
-from orchestration_nb.providers.batches import BatchApi, BatchHttp
+from orchestration_nb.providers.batch_http import BatchHttp
+from orchestration_nb.providers.batches import BatchApi
 from orchestration_nb.providers.batches_anthropic import AnthropicBatches
 from orchestration_nb.providers.batches_openai import OpenAIBatches
 from orchestration_nb.providers.formats import Format

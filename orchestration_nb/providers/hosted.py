@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from orchestration_nb.calls import RawReply, Request, Timeouts, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import CallError, TruncatedReplyError
-from orchestration_nb.providers.batches import BatchApi, BatchHttp, no_batches
+from orchestration_nb.providers.batch_http import BatchHttp
+from orchestration_nb.providers.batches import BatchApi, no_batches
 from orchestration_nb.providers.failures import REQUEST_ID_HEADERS, failure
 from orchestration_nb.providers.formats import Format, Gathering, reckoned_usage
 from orchestration_nb.providers.keys import Key

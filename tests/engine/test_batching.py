@@ -12,7 +12,8 @@ import pytest
 from orchestration_nb.calls import RawReply, Timeouts
 from orchestration_nb.catalog import Model
 from orchestration_nb.config import SimSettings
-from orchestration_nb.errors import BadRequestError
+from orchestration_nb.engine.batches_left import cancel_batch, left_under_way
+from orchestration_nb.errors import BadRequestError, CallError, UsageError
 from orchestration_nb.providers.simulated import SimProvider
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.store import StateFile
@@ -107,3 +108,35 @@ async def test_a_cancelled_run_leaves_its_batch_running_and_the_next_one_joins_i
     replies = await ask_all(room.sender(), SMALL, TEXTS)
     assert all(isinstance(reply, RawReply) for reply in replies)
     assert len(batches_at_provider(tmp_path)) == 1
+
+
+async def test_a_batch_that_was_left_can_be_cancelled_and_what_it_answered_is_kept(room: Room, tmp_path: Path) -> None:
+    room.providers["sim"]._settings = SimSettings(latency_scale=0.02, batch_s=200)  # 4 s
+    sender = room.sender()
+    asking = asyncio.ensure_future(ask_all(sender, SMALL, TEXTS))
+    await until(lambda: bool(batches_at_provider(tmp_path)))
+    await asyncio.sleep(0.5)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    left = await sender.close()
+    assert left_under_way(left) == (
+        "A batch goes on at sim with 20 requests of this run; running it again with --batch waits for their answers "
+        "and sends nothing twice."
+    )
+    await cancel_batch(room.providers, room.store, left[0].token[:8])
+    replies = await ask_all(room.sender(), SMALL, TEXTS)
+    answered = [reply for reply in replies if isinstance(reply, RawReply)]
+    failed = [reply for reply in replies if isinstance(reply, CallError)]
+    assert len(answered) >= 1
+    assert len(failed) == len(TEXTS) - len(answered) > 0
+    assert {(reply.billing, reply.retryable, reply.falls_back) for reply in failed} == {("no", False, None)}
+
+
+async def test_only_what_is_at_its_provider_can_be_cancelled(room: Room) -> None:
+    with pytest.raises(UsageError, match="No batch begins with 'ab'"):
+        await cancel_batch(room.providers, room.store, "ab")
+    await ask_all(room.sender(), SMALL, TEXTS)
+    (row,) = await room.store.batches()
+    with pytest.raises(UsageError, match="it is ended"):
+        await cancel_batch(room.providers, room.store, row.token)

@@ -11,6 +11,7 @@ import re
 import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from orchestration_nb.errors import (
 )
 from orchestration_nb.messages import Image, Message, Tool, ToolResult, user
 from orchestration_nb.providers import Provider, build
+from orchestration_nb.providers.batches import BatchApi, BatchingProvider, Sighting
 from tests.conftest import aimock_path
 from tests.providers.conftest import ask
 
@@ -250,3 +252,47 @@ async def test_a_failure_ends_in_its_error(
     if status == 429:
         assert caught.value.retry_after_s == 3.0
         assert "Not now" in str(caught.value)
+
+
+class TestBatches:
+    """OpenAI's form alone: aimock speaks no batches of Anthropic's, and answers every line with the same words."""
+
+    @pytest.fixture
+    async def batches(self, mock_url: str) -> AsyncIterator[BatchApi]:
+        own = {"kind": "openai", "base_url": f"{mock_url}/v1", "key_env": "MOCK_KEY", "batch_price": 0.5}
+        settings = Settings.model_validate({"providers": {"openai-like": own}})
+        provider = build(settings, {"MOCK_KEY": "mock-key"}, trusted=True)["openai-like"]
+        assert isinstance(provider, BatchingProvider)
+        yield await provider.batches()
+        await provider.close()
+
+    async def test_a_batch_is_uploaded_made_waited_for_and_read(self, batches: BatchApi) -> None:
+        model = MODELS["openai"]
+        asked = [ask(f"Question {number}") for number in range(3)]
+        bodies = [(f"tok-{number}", batches.encode(model, request)) for number, request in enumerate(asked)]
+        batch_id = await batches.submit(bodies, "tok")
+        assert (
+            await batches.find("tok", count=3, since=datetime.now(UTC).replace(tzinfo=None), others=())
+        ) == Sighting(batch_id=batch_id)
+        assert (await batches.standing(batch_id)).state == "under_way"
+        standing = await batches.standing(batch_id)
+        lines = {custom_id: line async for custom_id, line in batches.results(standing)}
+        assert lines.keys() == {"tok-0", "tok-1", "tok-2"}
+        reply = batches.read(model, asked[0], lines["tok-0"])
+        assert (reply.text, reply.usage) == ("Mock batch completion", Usage(input_tokens=1, output_tokens=1))
+        assert reply.provider_request_id
+
+    async def test_a_batch_that_was_cancelled_answers_nothing_and_costs_nothing(self, batches: BatchApi) -> None:
+        model = MODELS["openai"]
+        batch_id = await batches.submit([("tok-0", batches.encode(model, ask()))], "tok")
+        await batches.cancel(batch_id)
+        standing = await batches.standing(batch_id)
+        assert [line async for line in batches.results(standing)] == []
+        with pytest.raises(CallError, match="cancelled before") as failed:
+            batches.read(model, ask(), standing.otherwise)
+        assert failed.value.billing == "no"
+
+    async def test_one_that_it_does_not_know(self, batches: BatchApi) -> None:
+        with pytest.raises(CallError, match="No such batch") as failed:
+            await batches.standing("batch-unknown")
+        assert failed.value.http_status == 404

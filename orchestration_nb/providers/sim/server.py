@@ -48,6 +48,8 @@ class SimServer:
         self.connections: set[_Connection] = set()
         self.draw = FaultDraw(faults, seed)
         self.batches = batches
+        self.working: set[asyncio.Future[bytes | None]] = set()
+        """Answers about batches that are being made off the loop."""
         self._listening: asyncio.Server | None = None
         self._ended: asyncio.Event | None = None
         self._port = 0
@@ -90,6 +92,8 @@ class SimServer:
             return
         listening, self._listening = self._listening, None
         listening.close()
+        if self.working:
+            await asyncio.wait(self.working)
         for connection in list(self.connections):
             connection.abort()
         if self.connections:
@@ -181,12 +185,17 @@ class _Connection(asyncio.Protocol):
             None, held.answer, request.method, request.path, request.query, request.content_type, request.body
         )
 
+        self._server.working.add(work)
+
         def done(work: asyncio.Future[bytes | None]) -> None:
+            self._server.working.discard(work)
+            if work.cancelled():
+                return
             problem = work.exception()
             if isinstance(problem, BadBodyError):
                 self._refuse(problem.status, str(problem), param=problem.param, code=problem.code)
             elif problem is not None:
-                raise problem
+                self._refuse(500, f"The simulated batch failed: {problem}", kind="server_error")
             elif (body := work.result()) is None:
                 self._unknown(request)
             else:
