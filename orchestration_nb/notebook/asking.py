@@ -66,9 +66,11 @@ class Asking:
             return
         self._since_s = None
         self._show()
-        print(printable(f"{refusal}\n{outlook(progress)}"))  # noqa: T201 - the question stays in the notebook
-        whose = "New budget" if refusal.budget == RUN_BUDGET else f"New amount of the budget {refusal.budget}"
-        while not self._answered(f"{printable(whose)} in US dollars (Enter stops here): "):
+        own = refusal.budget == RUN_BUDGET
+        budget = "its budget" if own else f"the budget {refusal.budget}"
+        print(printable(f"The run waits for {budget}: {outlook(progress)}"))  # noqa: T201 - stays in the notebook
+        amount = "New budget" if own else f"New amount of the budget {refusal.budget}"
+        while not self._answered(f"{printable(amount)} in US dollars (Enter stops here): "):
             pass
 
     def _answered(self, question: str) -> bool:

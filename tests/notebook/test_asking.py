@@ -44,6 +44,7 @@ def test_more_money_lets_the_run_go_on(
     assert result.success
     assert questions == ["New budget in US dollars (Enter stops here): "]
     assert "does not cover the next call" in out.stdout
+    assert "The run waits for its budget: " in out.stdout
     assert " of 30 items done, " in out.stdout
     assert "At the pace so far the rest costs about $0.000" in out.stdout
     assert "triage done: 30 items · 30 ok" in out.stdout
