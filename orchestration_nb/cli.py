@@ -263,6 +263,21 @@ def resume(
     _leave(run_notebook(found.notebook, watcher=_Narrator(), out=out, environ=environ))
 
 
+@app.command()
+def status(form: ShowFormOption = "table", workspace: WorkspaceOption = None) -> None:
+    """Tell how budgets, quotas, circuits and batches stand, over all processes of the workspace."""
+    from orchestration_nb.notebook.standing import recorded_standing, standing_text  # noqa: PLC0415 - loads pandas
+    from orchestration_nb.workspace import Workspace  # noqa: PLC0415
+
+    _ledger(workspace)  # refuses a folder where nothing was run
+    tables = recorded_standing(Workspace(_folder(workspace)))
+    if form == "json":
+        told = {table.title: [dict(zip(table.header, row, strict=True)) for row in table.rows] for table in tables}
+        sys.stdout.write(as_json(told))
+    else:
+        _say(standing_text(tables) or "No budget or quota is set, no circuit has opened, and no batch is under way.")
+
+
 class _Narrator:
     """Prints a line a cell, and the account of each run."""
 

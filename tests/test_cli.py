@@ -14,7 +14,7 @@ import pytest
 
 from orchestration_nb import __version__, cli
 from orchestration_nb.config import is_trusted
-from orchestration_nb.events import CallFinished, RequestFinished, RunFinished, RunStarted
+from orchestration_nb.events import CallFinished, CircuitChanged, RequestFinished, RunFinished, RunStarted
 from orchestration_nb.ids import CallId, RequestId, RunId, new_id
 from orchestration_nb.ledger.journal import JournalFile
 
@@ -248,6 +248,29 @@ def test_show_of_no_run_is_an_error(workspace: Path, orchestrate: Callable[..., 
     said = orchestrate("show", "ffff")
     assert said.code == 2
     assert "ffff" in said.err
+
+
+def test_status_tells_what_the_stores_know(workspace: Path, orchestrate: Callable[..., Said]) -> None:
+    assert orchestrate("status").out.startswith("No budget or quota is set, no circuit has opened")
+    journal = JournalFile(workspace, durable=False)
+    for number in range(2):
+        journal.write(
+            CircuitChanged(
+                model="sim/medium",
+                state="half_open" if number else "open",
+                failure_rate=0.6,
+                attempts=40,
+                reason="the probe\x1b[2K failed",
+                changed_at=datetime.now(UTC).replace(tzinfo=None),
+            )
+        )
+    journal.close()
+    said = orchestrate("status")
+    assert said.code == 0
+    assert "sim/medium  half-open  60 % of 40" in said.out
+    assert "\x1b" not in said.out
+    told = json.loads(orchestrate("status", "-f", "json").out)
+    assert told["Circuits, as they last changed"][0]["circuit"] == "half-open"
 
 
 def test_export_writes_every_table(workspace: Path, orchestrate: Callable[..., Said], tmp_path: Path) -> None:

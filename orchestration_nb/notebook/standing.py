@@ -1,15 +1,30 @@
-"""How budgets, circuits, limits and batches stand: tables for ``status`` in a notebook and a terminal."""
+"""How circuits, limits and batches stand: tables for ``status`` in a notebook and a terminal.
+
+The circuits and the pace are those of this process. Batches belong to all processes of the workspace, and a
+terminal, which has asked no model itself, reads the circuits' last changes from the ledger.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
+from orchestration_nb.engine.loop import wait
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.figures import span
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.resilience import Breakers, Limits
+from orchestration_nb.state.batches import BatchStore
+from orchestration_nb.terminal import records
 from orchestration_nb.workspace import Workspace
+
+_LAST_CHANGES: Final = """
+select model, state, failure_rate, attempts, coalesce(reason, '') as reason, changed_at from circuits
+qualify row_number() over (partition by model order by changed_at desc, rowid desc) = 1 order by model
+"""
+_BATCH: Final = {"submitting": "being handed over", "unsure": "perhaps handed over", "under_way": "at the provider"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +37,24 @@ class StandingTable:
 
 
 def standing_of(workspace: Workspace) -> list[StandingTable]:
-    """What may hold calls up, as this process knows it; only the parts of which there is something to say."""
-    tables = (_circuits(workspace), _limits(workspace))
+    """What may hold calls up, as this process knows it; only the parts of which there is something to say.
+
+    Raises:
+        StateError: If the state cannot be read.
+    """
+    return _told(_circuits(workspace), _limits(workspace), _batches(workspace))
+
+
+def recorded_standing(workspace: Workspace) -> list[StandingTable]:
+    """The same as far as the stores of the workspace know it, whoever else may be running.
+
+    Raises:
+        WorkspaceError: If a store cannot be read.
+    """
+    return _told(_last_changes(workspace), _batches(workspace))
+
+
+def _told(*tables: StandingTable) -> list[StandingTable]:
     return [table for table in tables if table.rows]
 
 
@@ -36,7 +67,7 @@ def _circuits(workspace: Workspace) -> StandingTable:
             (
                 model,
                 circuit.state.replace("_", "-"),
-                f"{circuit.failure_rate:.0%} of {circuit.attempts:,}",
+                _rate(circuit.failure_rate, circuit.attempts),
                 circuit.reason,
                 "" if circuit.probe_in_s is None else f"in {span(circuit.probe_in_s)}",
             )
@@ -44,6 +75,32 @@ def _circuits(workspace: Workspace) -> StandingTable:
             if circuit.state != "closed" or circuit.failure_rate
         ],
     )
+
+
+def _rate(share: float, attempts: int) -> str:
+    return f"{share:.0%} of {attempts:,}".replace("%", " %")
+
+
+def _last_changes(workspace: Workspace) -> StandingTable:
+    changes = records(workspace.ledger.sql(_LAST_CHANGES)) if workspace.ledger.is_begun() else []
+    return StandingTable(
+        title="Circuits, as they last changed",
+        header=("model", "circuit", "failed of the last attempts", "why", "since"),
+        rows=[
+            (
+                change["model"],
+                change["state"].replace("_", "-"),
+                _rate(change["failure_rate"], change["attempts"]),
+                change["reason"],
+                _moment(change["changed_at"]),
+            )
+            for change in changes
+        ],
+    )
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _limits(workspace: Workspace) -> StandingTable:
@@ -62,6 +119,25 @@ def _limits(workspace: Workspace) -> StandingTable:
             )
             for limit in (limits.standing() if isinstance(limits, Limits) else ())
             if limit.waiting or limit.refusals or limit.why
+        ],
+    )
+
+
+def _batches(workspace: Workspace) -> StandingTable:
+    batches = wait(workspace.engine.submit(BatchStore(workspace.desk).batches()))
+    return StandingTable(
+        title="Batches",
+        header=("model", "requests", "waited for", "stands", "since", "the provider's id"),
+        rows=[
+            (
+                batch.model,
+                f"{batch.size:,}",
+                f"{batch.waiting:,}",
+                _BATCH.get(batch.status, batch.status),
+                _moment(batch.created_at),
+                batch.provider_id or "",
+            )
+            for batch in batches
         ],
     )
 
