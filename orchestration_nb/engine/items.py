@@ -232,7 +232,9 @@ class ItemWork:
         """Awaits what the expression left to be awaited, checks the value, and books the step."""
         step = evaluated.step
         try:
-            self.scope[step.name] = step.check(await self._value_of(evaluated))
+            value = await self._value_of(evaluated)
+            # A default is what the analyst wants instead of an answer: it need not look like one.
+            self.scope[step.name] = value if evaluated.tally.degraded else step.check(value)
             error: BaseException | None = None
         except JournalWriteError:
             raise

@@ -183,3 +183,20 @@ class TestResumedInAnotherRun:
         assert second.progress.budget_usd == pytest.approx(0.5)
         other = Flow.from_source(SOURCE, name="other", workspace=flow.workspace).map(ROWS.head(2), budget=1.0)
         assert other.progress.budget_usd == pytest.approx(1.0)
+
+    def test_a_default_need_not_look_like_an_answer(self, tmp_path: Path) -> None:
+        def respond(request: object) -> str:
+            from orchestration_nb.errors import BadRequestError
+
+            if "3" in getattr(request, "prompt", ""):
+                raise BadRequestError("no threes")
+            return '{"value": "calm"}'
+
+        workspace = fake_workspace(tmp_path, FakeProvider(respond))
+        source = 'mood: Literal["calm", "angry"] = llm(f"{n}", default="unknown")\nboth: Literal["calm"] = llm(f"{n}")'
+        flow = Flow.from_source(source, name="moods", workspace=workspace)
+        rows = flow.map(ROWS.head(5), degrade=True).results
+        assert rows["mood"].tolist() == ["calm", "calm", "calm", "unknown", "calm"]
+        assert rows["both"].tolist()[:3] == ["calm"] * 3
+        assert rows["both"].isna().tolist() == [False, False, False, True, False]
+        assert rows["_status"].tolist() == ["ok", "ok", "ok", "degraded", "ok"]
