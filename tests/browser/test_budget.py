@@ -30,6 +30,8 @@ CELL = """\
 topic = llm(body, max_tokens=5)"""
 TOLD = "print(triage.last.status, len(provider.requests), (rows._status == 'ok').sum())"
 
+NAMED = "runs = %orchestrate sql SELECT DISTINCT notebook FROM runs\nprint(list(runs.notebook))"
+
 
 def answer(shown: NotebookPage, line: str) -> None:
     """Types into the field that a cell's question opened."""
@@ -70,7 +72,7 @@ def test_the_cell_asks_and_goes_on_with_what_it_is_given(open_notebook: Open) ->
 
 
 def test_enter_stops_and_the_cell_goes_on_another_time(open_notebook: Open) -> None:
-    shown = open_notebook(BEGIN, CELL.format(""), CELL.replace("0.0006", "1").format("--resume last"), TOLD)
+    shown = open_notebook(BEGIN, CELL.format(""), CELL.replace("0.0006", "1").format("--resume last"), TOLD, NAMED)
     shown.run(0)
     shown.start(1)
     answer(shown, "")
@@ -80,9 +82,11 @@ def test_enter_stops_and_the_cell_goes_on_another_time(open_notebook: Open) -> N
     assert "again with --resume " in said
     assert "Traceback" not in said
     picture(shown, "stopped")
-    shown.run(2)
-    shown.run(3)
+    for number in (2, 3, 4):
+        shown.run(number)
     assert shown.output(3).inner_text().strip() == "done 60 60"
+    # So `orchestrate resume` finds the file.
+    assert shown.output(4).inner_text().strip() == "['test_enter_stops_and_the_cell_goes_on_another_time.ipynb']"
 
 
 def test_a_run_in_the_background_is_given_more_by_its_button(open_notebook: Open) -> None:

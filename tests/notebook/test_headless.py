@@ -77,3 +77,10 @@ def test_a_background_run_settles_while_the_next_cells_run(tmp_path: Path) -> No
     assert set(output.data) == {"text/html", "text/plain"}
     assert not ran.cells[2].outputs
     assert ran.cells[3].outputs[0].data["text/plain"] == "60"
+
+
+def test_a_budget_that_pauses_ends_the_notebook_where_nobody_can_answer(tmp_path: Path) -> None:
+    cell = "%%orchestrate triage --over tickets --budget 0.0002 --on-budget pause\ntopic = llm(body, max_tokens=5)"
+    failure = execute(tmp_path, BEGIN, cell, expect_failure=True)
+    assert failure.ename == "BudgetPausedError"
+    assert "Run the cell again with --resume " in str(failure)

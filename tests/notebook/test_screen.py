@@ -8,6 +8,7 @@ import pytest
 from IPython.utils.capture import capture_output
 
 from orchestration_nb.clock import SystemClock
+from orchestration_nb.errors import OverBudgetError
 from orchestration_nb.notebook import screen as screens
 from orchestration_nb.notebook.screen import LineScreen, OutputScreen, TerminalScreen, screen_for
 from tests.notebook.scripted import Flow
@@ -129,3 +130,17 @@ def test_what_is_shown_is_a_display_with_an_id(shell: Shell, clock: HandClock) -
     with capture_output() as out:
         OutputScreen(clock).refresh(a_run())
     assert out.outputs[0].data["text/plain"].startswith("triage running")
+
+
+def test_before_a_question_the_run_is_shown_as_it_stands(clock: HandClock, drawn: list[Any]) -> None:
+    run, notebook = a_run(), OutputScreen(clock)
+    notebook.refresh(run)
+    run.wait_for_budget(OverBudgetError("The budget of $2.00 is spent.", pauses=True))
+    notebook.stand(run)  # although it was drawn a moment ago
+    assert "The budget of $2.00 is spent." in drawn[-1][0]["text/plain"]
+    terminal, log = io.StringIO(), io.StringIO()
+    TerminalScreen(clock, terminal).stand(run)
+    LineScreen(clock, log).stand(run)
+    assert terminal.getvalue().endswith("The budget of $2.00 is spent.\x1b[K\n")
+    assert log.getvalue().startswith("triage paused: ")
+    assert log.getvalue().endswith("The budget of $2.00 is spent.\n")

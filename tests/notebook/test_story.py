@@ -167,3 +167,22 @@ def test_a_run_that_came_through_trouble_says_so(shell: Shell, tickets: pd.DataF
     assert "29 ok · 1 degraded" in out.stdout
     assert "· 17 attempts failed: 17 overloaded" in out.stdout.splitlines()
     assert "· 1 item degraded: a step without an answer took its default" in out.stdout.splitlines()
+
+
+def test_an_outage_that_others_answered_is_told(shell: Shell) -> None:
+    """End to end on the simulated provider: one model is down, another answers for it."""
+    shell.names["bills"] = pd.DataFrame({"body": [f"bill {number}" for number in range(60)]})
+    (Workspace.current().folder / "orchestrate.toml").write_text(
+        "[sim]\nlatency_scale = 0\n[retry]\nfirst_wait_s = 0.01\n[models.'sim/medium']\nfallback = ['sim/large']\n"
+    )
+    shell.run("%orchestrate use medium=sim/medium")
+    shell.run("%orchestrate sim down=medium")
+    _, out = shell.run("%%orchestrate triage --over bills\ntopic = llm(f'What is it? {body}', max_tokens=20)")
+    shell.run("%orchestrate sim off")
+    assert "triage done: 60 items · 60 ok" in out.stdout
+    lines = out.stdout.splitlines()
+    assert "· 60 requests fell back: 60 to sim/large" in lines
+    (outage,) = [line for line in lines if line.startswith("· the circuit of sim/medium was open for ")]
+    assert "and still is" in outage
+    _, status = shell.run("%orchestrate status")
+    assert "sim/medium  open" in status.outputs[-1].data["text/plain"]
