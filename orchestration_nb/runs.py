@@ -188,6 +188,8 @@ class Run:
             if refusal is None:
                 raise UsageError(f"The run {self.id} waits for no budget.", hint="resume() without an amount goes on.")
             wait(self._workspace.engine.submit(self._flow_run.context.budget.raise_limit(refusal.budget, budget)))
+            if refusal.budget == "run":  # its own: displays say how much of it is spent
+                self.progress.budget_usd = budget
         loop.call_soon_threadsafe(self._flow_run.resume)
 
     def leave(self) -> None:

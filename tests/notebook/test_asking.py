@@ -49,6 +49,7 @@ def test_more_money_lets_the_run_go_on(
     assert "At the pace so far the rest costs about $0.000" in out.stdout
     assert "triage done: 30 items · 30 ok" in out.stdout
     assert len(provider.requests) == len(shell.names["rows"]) == 30
+    assert shell.names["triage"].last.progress.budget_usd == 1.5
 
 
 def test_what_is_no_amount_or_too_little_is_asked_again(
