@@ -55,7 +55,8 @@ def headline(spending: Spending) -> list[str]:
     if spend.unknown_usd:
         told.append(f"Up to {dollars(spend.unknown_usd)} more may have been billed: for calls whose answer never came.")
     if spend.left_out:
-        told.append(f"{spend.left_out:,} simulated calls cost nothing and are left out.")
+        calls, they = ("call is", "it") if spend.left_out == 1 else ("calls are", "they")
+        told.append(f"{spend.left_out:,} simulated {calls} left out: {they} cost nothing.")
     return told
 
 
@@ -154,13 +155,14 @@ def repricing_sentences(events: Sequence[Repriced], repricing: Repricing) -> lis
     first, *longer = events
     paid = f"${first.input_usd_per_mtok:g} in and ${first.output_usd_per_mtok:g} out per million tokens"
     tiers = "".join(
-        f", ${one.input_usd_per_mtok:g} and ${one.output_usd_per_mtok:g} for prompts above {one.above_tokens:,}"
+        f", ${one.input_usd_per_mtok:g} and ${one.output_usd_per_mtok:g} for prompts above {one.above_tokens:,} tokens"
         for one in longer
     )
-    calls = f"{repricing.calls:,} calls of {first.model} would be reckoned anew with {paid}{tiers}."
+    number = "1 call" if repricing.calls == 1 else f"{repricing.calls:,} calls"
+    calls = f"{number} of {first.model} would be reckoned anew with {paid}{tiers}."
     if not repricing.calls:
         calls = f"No call of {first.model} would change: none is reckoned with another price than {paid}{tiers}."
-    kept = f"{repricing.unpriced:,} calls keep the cost that was recorded for them: they have no price."
+    kept = f"Not changed, because their cost was recorded elsewhere and no price goes with it: {repricing.unpriced:,}."
     return [calls, *([kept] if repricing.unpriced else [])]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -7,7 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import pytest
@@ -16,7 +18,9 @@ from orchestration_nb import __version__, cli
 from orchestration_nb.config import is_trusted
 from orchestration_nb.events import CallFinished, CircuitChanged, RequestFinished, RunFinished, RunStarted
 from orchestration_nb.ids import CallId, RequestId, RunId, new_id
+from orchestration_nb.ledger import Ledger
 from orchestration_nb.ledger.journal import JournalFile
+from tests.ledger import happened
 
 HOSTILE_REPLY = "paid\x1b[2K\rfree \x9b31m \u202egpj.exe\nsecond line"
 
@@ -360,3 +364,82 @@ def test_reader_that_has_had_enough_is_no_error(workspace: Path) -> None:
     }
     done = subprocess.run(["/bin/sh", "-c", command], env=environ, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("range\n", "")
+
+
+def spent(folder: Path, usd: float, **fields: Any) -> None:
+    """Journals a real call of today."""
+    at = datetime.now(UTC).replace(tzinfo=None)
+    journal = JournalFile(folder)
+    journal.write(happened.call(**{"cost_usd": usd, "billed_usd": usd, "started_at": at, **fields}))
+    journal.close()
+
+
+class TestSpend:
+    def test_programs_get_every_column_and_people_a_table(
+        self, workspace: Path, orchestrate: Callable[..., Said]
+    ) -> None:
+        spent(workspace, 2.0)
+        spent(workspace, 0.5, model="a/b", bill_unknown=True, billed_usd=0.75)
+        rows = list(csv.DictReader(io.StringIO(orchestrate("spend").out)))
+        assert [(row["model"], float(row["spent_usd"]), float(row["unknown_usd"])) for row in rows] == [
+            ("openai/gpt-4.1-mini", 2.0, 0.0),
+            ("a/b", 0.5, 0.25),
+        ]
+        told = json.loads(orchestrate("spend", "by", "day", "--days", "2", "-f", "json").out)
+        assert (told["by"], told["simulated"], len(told["rows"])) == ("day", False, 1)
+        table = orchestrate("spend", "-f", "table").out
+        assert "$2.50 spent since" in table
+        assert "Up to $0.25 more may have been billed" in table
+        assert "openai/gpt-4.1-mini" in table
+
+    def test_simulated_dollars_are_no_money(self, workspace: Path, orchestrate: Callable[..., Said]) -> None:
+        spent(workspace, 1.0, simulated=True)
+        assert "spent_usd" not in orchestrate("spend").out
+        assert "simulated, no money" in orchestrate("spend", "-f", "table").out
+
+    def test_a_wrong_word_is_wrong_usage(self, workspace: Path, orchestrate: Callable[..., Said]) -> None:
+        said = orchestrate("spend", "by", "modle", "-w", str(workspace))
+        assert said.code == 2
+        assert "Did you mean `by model`?" in said.err
+
+
+class TestReprice:
+    RIGHT = ("reprice", "openai/gpt-4.1-mini", "--input", "0.8", "--output", "3.2", "--cached", "0.2")
+
+    def cost(self, folder: Path) -> float:
+        return float(Ledger(folder).sql("select sum(cost_usd) as usd from calls").usd[0])
+
+    def test_in_a_pipe_it_shows_and_changes_nothing(self, workspace: Path, orchestrate: Callable[..., Said]) -> None:
+        spent(workspace, 0.25)
+        said = orchestrate(*self.RIGHT)
+        assert said.code == 2
+        assert "1 call of openai/gpt-4.1-mini would be reckoned anew" in said.out
+        assert "Add --yes" in said.err
+        assert self.cost(workspace) == 0.25
+
+    def test_with_yes_it_does(self, workspace: Path, orchestrate: Callable[..., Said]) -> None:
+        spent(workspace, 0.25)
+        said = orchestrate(*self.RIGHT, "--yes")
+        assert said.code == 0
+        assert "budgets" in said.out
+        assert self.cost(workspace) == pytest.approx((100 * 0.8 + 20 * 0.2 + 30 * 3.2) / 1e6)
+        assert "would change" in orchestrate(*self.RIGHT).out
+
+    def test_in_a_terminal_it_asks(
+        self, workspace: Path, orchestrate: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spent(workspace, 0.25)
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        answers = [False, True]
+        monkeypatch.setattr("typer.confirm", lambda _question: answers.pop(0))
+        assert "Nothing was changed." in orchestrate(*self.RIGHT).out
+        assert self.cost(workspace) == 0.25
+        assert "Done." in orchestrate(*self.RIGHT).out
+        assert self.cost(workspace) < 0.25
+
+    def test_other_times_stay(self, workspace: Path, orchestrate: Callable[..., Said]) -> None:
+        spent(workspace, 0.25)
+        said = orchestrate(*self.RIGHT, "--until", "2020-01-01", "--yes")
+        assert (said.code, self.cost(workspace)) == (0, 0.25)
+        assert orchestrate(*self.RIGHT, "--since", "soon").code == 2

@@ -56,11 +56,11 @@ class Standing(Protocol):
         """What is set aside for calls that are under way."""
 
     @property
-    def period_start(self) -> datetime | None:
+    def begins_at(self) -> datetime | None:
         """When the period began (naive UTC), or ``None`` where it never begins anew."""
 
     @property
-    def period_end(self) -> datetime | None:
+    def ends_at(self) -> datetime | None:
         """When it begins anew."""
 
 
@@ -104,7 +104,7 @@ def burns(standings: Sequence[Standing], now: datetime) -> list[Burn]:
 
 def burn_of(standing: Standing, now: datetime) -> Burn:
     """One account, with its forecast at ``now`` (naive UTC)."""
-    begins, ends = standing.period_start, standing.period_end
+    begins, ends = standing.begins_at, standing.ends_at
     expected = None
     if begins is not None and ends is not None:
         expected = forecast(standing.spent, passed=(now - begins) / (ends - begins))
@@ -154,8 +154,8 @@ class RunPace:
         return self.spent_usd + rest * max(0.0, self.mean_usd + errors * error_usd)
 
     def passes(self) -> bool:
-        """Whether the budget will surely enough (two standard errors) be reached before the last item."""
-        least = self.forecast_usd(errors=-2.0)
+        """Whether the budget will surely enough (three standard errors) be reached before the last item."""
+        least = self.forecast_usd(errors=-3.0)
         return least is not None and least > self.limit_usd > self.spent_usd
 
 

@@ -67,7 +67,9 @@ def test_the_figure_and_the_table(open_notebook: Open, tmp_path: Path) -> None:
     assert budgets.locator(".shapelayer path").count() == 3, "the marks at 50, 80 and 100 %"
     assert budgets.locator(".bartext").all_text_contents()[:2] == ["$21.00 of $20.00", "$62.00 of $100.00"]
     assert any("<i>support</i>" in label for label in budgets.locator(".y2tick text").all_text_contents())
-    shown.cell(2).screenshot(path=folder / "budgets.png")
+    shown.page.set_viewport_size({"width": 1280, "height": 1400})
+    shown.cell(2).evaluate("cell => cell.scrollIntoView()")
+    shown.page.screenshot(path=folder / "budgets.png")
     box = budgets.locator(".barlayer .point path").first.bounding_box()
     assert box is not None
     shown.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
