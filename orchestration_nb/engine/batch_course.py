@@ -17,6 +17,8 @@ from orchestration_nb.errors import CallError, NotAuthorisedError, ServerFailedE
 from orchestration_nb.providers.batches import BatchApi, Sighting, Standing
 from orchestration_nb.state.batches import BatchRow, BatchStore
 
+MOST_WAIT_S = 900.0
+"""The longest wait before a provider whose queue is full is asked again."""
 FIRST_WAIT_S = 1.0
 """Wait before the second look at a batch; each further one is twice as long, up to ``poll_s``."""
 _STORED_AT_ONCE = 500
@@ -41,6 +43,8 @@ class BatchPolicy:
     """As ``idle_s``, where some items are busy with something else."""
     attempts: int = 5
     """How often a batch is handed over in all where the provider does not take it."""
+    refusals: int = 100
+    """How often in a row a single request may be refused because too much is waiting at the provider: about a day."""
     doubt_s: float = 30.0
     """How long to go on looking for a batch that the provider may have been about to take."""
 

@@ -125,11 +125,14 @@ class Gatherer:
 
     async def _wait_for_more(self, gathering: _Gathering) -> None:
         quiet_s = 0.0
-        while quiet_s < self._policy.most_idle_s:
+        while True:
             before = len(gathering.questions)
             await self._clock.sleep(self._policy.idle_s)
-            quiet_s = quiet_s + self._policy.idle_s if len(gathering.questions) == before else 0.0
-            if quiet_s and self._all_asked():
+            if len(gathering.questions) > before:
+                quiet_s = 0.0
+                continue
+            quiet_s += self._policy.idle_s
+            if self._all_asked() or quiet_s >= self._policy.most_idle_s:
                 break
         gathering.timer = None
         self._end(gathering)

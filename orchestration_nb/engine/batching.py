@@ -17,7 +17,7 @@ from typing import Any
 from orchestration_nb.calls import RawReply, Request
 from orchestration_nb.catalog import Model
 from orchestration_nb.clock import Clock
-from orchestration_nb.engine.batch_course import BatchPolicy, Course, Owners
+from orchestration_nb.engine.batch_course import MOST_WAIT_S, BatchPolicy, Course, Owners
 from orchestration_nb.engine.batch_gathering import Gatherer, Parkable, Question
 from orchestration_nb.errors import RateLimitedError
 from orchestration_nb.providers.batches import BatchApi, BatchingProvider, no_batches
@@ -77,18 +77,34 @@ class BatchSender:
         self._journeys: dict[str, _Journey] = {}
         self._standing: dict[str, str] = {}
         self._items: Counter[int] = Counter()
+        self._asked_before: Counter[str] = Counter()
+        self._refusals: dict[str, int] = {}
 
     async def known(self, key: str) -> bool:
         """Whether a question stands in a batch, or its answer is kept: its money was set aside when it was sent."""
         return await self._store.place(key) is not None
 
     def under_way(self, key: str) -> bool:
-        """Whether a question was handed over and is not answered yet: its money stays parked, however its call ends."""
-        return key in self._standing
+        """Whether a question was handed over and no call has its answer yet: its money stays parked, however that ends.
+
+        Of one that was not, and whose call was cancelled, surely nothing was sent.
+        """
+        token = self._standing.get(key)
+        journey = self._journeys.get(token or "")
+        return token is not None and not (journey is not None and journey.course.stands_nowhere)
 
     def recorded(self, key: str) -> None:
         """The answer to a question is in the ledger; to be called in the same turn of the loop as its hold is ended."""
         self._store.recorded(key)
+
+    def ordinal(self, question: str) -> int:
+        """How many calls of this run have wanted an answer of their own to this question before, from 0.
+
+        Calls that ask the same and must not share an answer get different keys by it, and in the process that goes on
+        with the run the same ones.
+        """
+        self._asked_before[question] += 1
+        return self._asked_before[question] - 1
 
     async def send(self, model: Model, request: Request, *, key: str, hold: Parkable) -> RawReply:
         """Asks one model once, in a batch.
@@ -119,6 +135,7 @@ class BatchSender:
                     line = await self._asked(api, model, question)
                 else:
                     line = place.answer or await self._joined(api, model, question, place.token)
+                self._standing.pop(key, None)
                 if line is not None:
                     return api.read(model, request, line)
         finally:
@@ -230,11 +247,15 @@ class BatchSender:
             if not journey.course.stands_nowhere or not await self._make_room(journey):
                 raise
             answers = None
+        else:
+            self._refusals.pop(journey.model.name, None)
         for key in list(journey.questions):
             self._answered(journey, key, answers.get(key) if answers is not None else None)
 
     async def _make_room(self, journey: _Journey) -> bool:
-        """After the provider refused a batch because too much waits there: lets another end, or makes smaller ones.
+        """After the provider refused a batch because too much waits there.
+
+        Another of ours ends first, or smaller ones are tried, or it is waited for those that are not ours.
 
         Returns:
             Whether its questions may be handed over again.
@@ -247,15 +268,19 @@ class BatchSender:
         }
         if others:
             await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
-        elif len(journey.questions) < 2:
-            return False
-        else:
+            return True
+        if len(journey.questions) > 1:
             self._gatherer.allow(journey.model, len(journey.questions) // 2)
+            await self._clock.sleep(self._policy.poll_s)
+            return True
+        refusals = self._refusals[journey.model.name] = self._refusals.get(journey.model.name, 0) + 1
+        if refusals >= self._policy.refusals:
+            return False
+        await self._clock.sleep(min(self._policy.poll_s * 2.0 ** min(refusals, 16), MOST_WAIT_S))
         return True
 
     def _answered(self, journey: _Journey, key: str, line: bytes | None) -> None:
         question = journey.questions.pop(key)
-        self._standing.pop(key, None)
         self._questions.pop(key, None)
         question.take(line)
 

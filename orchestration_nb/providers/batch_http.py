@@ -11,7 +11,7 @@ import orjson
 from orchestration_nb.calls import Timeouts
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import BadRequestError, CallError, MalformedReplyError
-from orchestration_nb.providers.batches import unbilled
+from orchestration_nb.providers.batches import of_line
 from orchestration_nb.providers.failures import failure, read_json
 from orchestration_nb.providers.formats import Format
 from orchestration_nb.providers.keys import Key
@@ -87,7 +87,7 @@ class BatchHttp:
         said = orjson.dumps(body)
         headers = [(b"x-request-id", request_id.encode("latin-1", "replace"))] if request_id else []
         answer = Answer(status=status, headers=headers, body=said)
-        return unbilled(failure(answer, self.format.complaint(said), who=self.who, model=model.name))
+        return of_line(failure(answer, self.format.complaint(said), who=self.who, model=model.name))
 
     def _headers(self, secret: str) -> list[tuple[bytes, bytes]]:
         return self.format.headers(secret) if secret else []

@@ -14,7 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from orchestration_nb.calls import RawReply, Request
 from orchestration_nb.catalog import Model
-from orchestration_nb.errors import BadRequestError, CallError, CallTimeoutError
+from orchestration_nb.errors import BadRequestError, CallError, CallTimeoutError, OverloadedError, RateLimitedError
 from orchestration_nb.providers.failures import read_json
 
 CLOCKS_DIFFER = timedelta(hours=1)
@@ -179,9 +179,20 @@ def cancelled(model: Model) -> CallError:
 
 
 def unbilled(error: CallError) -> CallError:
-    """The error of a line that the provider says failed: batches bill what was answered and nothing else."""
+    """An error that is surely not billed: uploads are free, and of a batch only what was answered is billed."""
     error.billing = "no"
     return error
+
+
+def of_line(error: CallError) -> CallError:
+    """The error of a line that the provider says failed.
+
+    A 429 there does not say that we are too fast: the provider chose the pace of the batch, so that it may be tried
+    again as often as any other failure and no oftener.
+    """
+    if isinstance(error, RateLimitedError):
+        error = OverloadedError(str(error), http_status=429, provider_request_id=error.provider_request_id)
+    return unbilled(error)
 
 
 def moment(value: object) -> datetime | None:

@@ -27,6 +27,7 @@ from orchestration_nb.providers.batches import (
     custom_id_of,
     expired,
     moment,
+    of_line,
     unbilled,
 )
 from orchestration_nb.providers.failures import failure_within, quote
@@ -156,7 +157,7 @@ class OpenAIBatches:
                 f"The batch ended without a line for this request to {model.name}.", billing="unknown"
             )
         complaint = self._http.format.complaint(orjson.dumps({"error": error}))
-        return unbilled(failure_within(complaint, model=model.name))
+        return of_line(failure_within(complaint, model=model.name))
 
     async def cancel(self, batch_id: str) -> None:
         """Asks the provider to run no more of a batch."""

@@ -13,6 +13,7 @@ import pytest
 from orchestration_nb.calls import RawReply
 from orchestration_nb.catalog import Model
 from orchestration_nb.clock import SystemClock
+from orchestration_nb.engine.batch_gathering import Question
 from orchestration_nb.errors import (
     BadRequestError,
     CallError,
@@ -181,9 +182,14 @@ class TestHandingOver:
         assert texts(await ask_all(room.sender(), MODEL, TEXTS)) == answers()
         assert [len(taken) for taken in fake.taken.values()] == [3, 3, 3]
 
-    async def test_one_question_that_finds_no_room_alone_fails(self, room: Room, fake: FakeBatches) -> None:
+    async def test_one_question_that_finds_no_room_alone_waits_and_fails_in_the_end(
+        self, room: Room, fake: FakeBatches
+    ) -> None:
+        room.policy = replace(QUICK, refusals=3)
         fake.on_look = [FULL, FULL]
-        assert texts(await ask_all(room.sender(), MODEL, ["q0"])) == ["RateLimitedError"]
+        assert texts(await ask_all(room.sender(), MODEL, ["q0"])) == ["m on q0"]
+        fake.on_look = [FULL, FULL, FULL]
+        assert texts(await ask_all(room.sender(), MODEL, ["q1"])) == ["RateLimitedError"]
 
 
 class TestWaiting:
@@ -235,6 +241,51 @@ class TestWaiting:
         await ask_all(room.sender(), MODEL, TEXTS)
         assert texts(await ask_all(room.sender(), MODEL, TEXTS)) == answers()
         assert (fake.fetches, len(fake.taken)) == (1, 1)
+
+
+class TestCancelled:
+    """What a call that is cancelled leaves: nothing, or money that waits for whoever joins its batch."""
+
+    async def cancelled(self, room: Room, when: Callable[[], bool]) -> bool:
+        sender = room.sender()
+        asking = asyncio.ensure_future(sender.send(MODEL, question("q0"), key="k", hold=Purse()))
+        await until(when)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        left = sender.under_way("k")
+        await sender.close()
+        return left
+
+    async def test_while_it_is_gathered(self, room: Room, fake: FakeBatches) -> None:
+        clock = room.clock = ManualClock()
+        assert not await self.cancelled(room, lambda: clock.slept_s == [QUICK.idle_s])
+
+    async def test_while_it_is_under_way(self, room: Room, fake: FakeBatches) -> None:
+        fake.ended = False
+        assert await self.cancelled(room, lambda: fake.looks > 0)
+
+    async def test_while_there_is_no_room_at_the_provider(self, room: Room, fake: FakeBatches) -> None:
+        clock = room.clock = ManualClock()
+        room.policy = replace(QUICK, idle_s=0.0, poll_s=7.0)
+        fake.on_look = [FULL]
+        assert not await self.cancelled(room, lambda: 14.0 in clock.slept_s)
+
+    async def test_in_the_very_moment_of_its_answer(self, room: Room, fake: FakeBatches) -> None:
+        sender = room.sender()
+        asking = asyncio.ensure_future(sender.send(MODEL, question("q0"), key="k", hold=Purse()))
+        take = Question.take
+
+        def take_and_cancel(question: Question, line: bytes | None) -> None:
+            take(question, line)
+            asking.cancel()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Question, "take", take_and_cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        assert sender.under_way("k"), "it was answered and billed"
+        assert await sender.known("k")
 
 
 class TestGathering:
@@ -340,6 +391,12 @@ class TestOtherProcesses:
         first, second = await asyncio.gather(ask_all(room.sender(), MODEL, TEXTS), ask_all(room.sender(), MODEL, TEXTS))
         assert texts(first) == texts(second) == answers()
         assert [list(taken.values()) for taken in fake.taken.values()] == [TEXTS]
+
+
+async def test_calls_that_want_answers_of_their_own_are_told_apart_the_same_in_every_process(room: Room) -> None:
+    first, again = room.sender(), room.sender()
+    assert [first.ordinal("same") for _ in range(3)] == [again.ordinal("same") for _ in range(3)] == [0, 1, 2]
+    assert first.ordinal("other") == 0
 
 
 class TestStore:

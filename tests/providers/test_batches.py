@@ -148,7 +148,7 @@ class TestOpenAI:
         [
             (400, {"message": "bad", "code": "invalid_value"}, BadRequestError),
             (404, {"message": "no such model", "code": "model_not_found"}, NoSuchModelError),
-            (429, {"message": "slow", "code": "rate_limit_exceeded"}, RateLimitedError),
+            (429, {"message": "slow", "code": "rate_limit_exceeded"}, OverloadedError),
             (400, {"message": "policy", "code": "content_policy_violation"}, ContentRefusedError),
             (503, {"message": "busy"}, OverloadedError),
         ],
@@ -266,7 +266,7 @@ class TestAnthropic:
         ("kind", "error"),
         [
             ("invalid_request_error", BadRequestError),
-            ("rate_limit_error", RateLimitedError),
+            ("rate_limit_error", OverloadedError),
             ("overloaded_error", OverloadedError),
             ("authentication_error", NotAuthorisedError),
         ],
