@@ -30,7 +30,7 @@ _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#
 _GREY, _FAINT = "#808080", "rgba(128,128,128,.28)"
 _RED = "#c62828"
 _OTHERS = "others"
-_DAYS_PX, _BUDGET_PX, _EDGE_PX = 260, 34, 120
+_DAYS_PX, _BUDGET_PX, _EDGE_PX = 260, 40, 120
 
 
 def spend_figure(spending: Spending) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def spend_figure(spending: Spending) -> dict[str, Any]:
         figure.add_trace(go.Scatter(**_forecasts(burns)))
         figure.update_layout(**_budget_axes(burns, top=split if both else 1.0))
     drawn: dict[str, Any] = json.loads(figure.to_json())
-    return {**drawn, "config": {"displaylogo": False, "displayModeBar": False, "responsive": True}}
+    return {**drawn, "config": {"displaylogo": False, "displayModeBar": False}}
 
 
 def told(text: str, width: int = 40) -> str:
@@ -131,15 +131,11 @@ def _bars(burns: Sequence[Burn]) -> list[dict[str, Any]]:
         "name": "spent",
         "x": [_percent(burn.spent_usd, burn) for burn in burns],
         "marker": {"color": [_colour(burn) for burn in burns]},
-        "text": [told(f"{usd(burn.spent_usd)} of {usd(burn.limit_usd)}") for burn in burns],
-        "textposition": "auto",
-        "insidetextfont": {"color": "#ffffff"},
     }
     held = {
         "name": "held",
         "x": [_percent(burn.held_usd, burn) for burn in burns],
         "marker": {"color": _FAINT},
-        "textposition": "none",
     }
     shared = {
         "y": list(range(len(burns))),
@@ -153,6 +149,10 @@ def _bars(burns: Sequence[Burn]) -> list[dict[str, Any]]:
     return [{**shared, **spent}, {**shared, **held}]
 
 
+def _amounts(burn: Burn) -> str:
+    return f"{usd(burn.spent_usd)} of {usd(burn.limit_usd)}"
+
+
 def _colour(burn: Burn) -> str:
     if burn.share >= 1:
         return _RED
@@ -162,7 +162,7 @@ def _colour(burn: Burn) -> str:
 def _hover(burn: Burn) -> str:
     lines = [
         told(burn.budget, 80),
-        told(f"{usd(burn.spent_usd)} of {usd(burn.limit_usd)} spent ({burn.share:.0%})"),
+        told(f"{_amounts(burn)} spent ({burn.share:.0%})"),
         told(f"{usd(burn.held_usd)} held for calls under way"),
     ]
     if burn.forecast_usd is not None:
@@ -217,8 +217,8 @@ def _budget_axes(burns: Sequence[Burn], *, top: float) -> dict[str, Any]:
             **axis,
             "anchor": "y2",
             "range": [0, _widest(burns) * 1.03],
-            "tickvals": [0, *(100 * mark for mark in MARKS)],
-            "ticksuffix": "%",
+            "tickvals": [100 * mark for mark in MARKS],
+            "ticktext": [f"{mark:.0%}" for mark in MARKS],
         },
         "yaxis2": {
             **axis,
@@ -226,7 +226,7 @@ def _budget_axes(burns: Sequence[Burn], *, top: float) -> dict[str, Any]:
             "domain": [0, top],
             "range": [len(burns) - 0.5, -0.5],
             "tickvals": list(range(len(burns))),
-            "ticktext": [told(burn.budget) for burn in burns],
+            "ticktext": [f"{told(burn.budget)}<br>{told(_amounts(burn))}" for burn in burns],
         },
         "shapes": lines,
     }

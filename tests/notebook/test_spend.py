@@ -77,7 +77,11 @@ class TestFigure:
         assert spent["x"] == [120.0, 25.0, 100.0]
         assert held["x"] == [10.0, 5.0, 100.0]
         assert (ends["y"], ends["x"]) == ([1], [200.0])
-        assert figure["layout"]["yaxis2"]["ticktext"] == ["full", "month", "none"]
+        assert figure["layout"]["yaxis2"]["ticktext"] == [
+            "full<br>&#36;12.00 of &#36;10.00",
+            "month<br>&#36;5.00 of &#36;20.00",
+            "none<br>&#36;0.00 of &#36;0.00",
+        ]
         assert [line["x0"] for line in figure["layout"]["shapes"]] == [50.0, 80.0, 100.0]
 
     def test_simulated_dollars_say_so_wherever_they_stand(self, tmp_path: Path) -> None:
