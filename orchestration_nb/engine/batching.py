@@ -19,7 +19,7 @@ from orchestration_nb.catalog import Model
 from orchestration_nb.clock import Clock
 from orchestration_nb.engine.batch_course import MOST_WAIT_S, BatchPolicy, Course, Owners
 from orchestration_nb.engine.batch_gathering import Gatherer, Parkable, Question
-from orchestration_nb.errors import RateLimitedError
+from orchestration_nb.errors import RateLimitedError, StateError
 from orchestration_nb.providers.batches import BatchApi, BatchingProvider, no_batches
 from orchestration_nb.state.batches import BatchRow, BatchStore
 
@@ -215,7 +215,11 @@ class BatchSender:
             for question in questions:
                 self._standing[question.key] = row.token
                 question.hold.park(question.key)  # is on the disk no later than the batch's own lines
-            elsewhere = set(await self._store.begin(row, [question.key for question in questions]))
+            try:
+                elsewhere = set(await self._store.begin(row, [question.key for question in questions]))
+            except StateError:
+                journey.course.stands_nowhere = True
+                raise
             for number in elsewhere:
                 self._answered(journey, questions[number].key, None)
             bodies = {number: each.body for number, each in enumerate(questions) if number not in elsewhere}

@@ -24,6 +24,7 @@ from orchestration_nb.errors import (
     NotAuthorisedError,
     RateLimitedError,
     ServerFailedError,
+    StateError,
 )
 from orchestration_nb.providers.batches import Standing
 from orchestration_nb.state.batches import BatchRow, BatchStore
@@ -158,6 +159,17 @@ class TestHandingOver:
         fake.hides = 100
         assert texts(await ask_all(room.sender(), MODEL, TEXTS)) == answers()
         assert len(fake.taken) == 2
+
+    async def test_nothing_is_handed_over_that_cannot_be_written_down(self, room: Room, fake: FakeBatches) -> None:
+        def full(*_: object) -> None:
+            raise StateError("The disk is full.")
+
+        sender = room.sender()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BatchStore, "begin", full)
+            assert texts(await ask_all(sender, MODEL, TEXTS)) == ["StateError"] * len(TEXTS)
+        assert not fake.taken
+        assert not sender.under_way("fake/m:q0")
 
     async def test_a_batch_refused_as_a_whole_fails_each_question_and_is_free(
         self, room: Room, fake: FakeBatches
