@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from orchestration_nb.calls import Strategy
-from orchestration_nb.cost.budget import Budget
+from orchestration_nb.cost.budget import RunBudget, Spender
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.engine.run import FlowRun, begun
@@ -168,18 +168,19 @@ def _input(frame: Any, options: RunOptions) -> Table | None:
 def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions) -> Run:
     settings, clock = workspace.settings, workspace.clock
     account, concurrency = _account(workspace, flow, options), count(options, settings.concurrency)
-    budget = account.limit_usd
     strategy, strategy_name, model = _chosen(workspace, options)
     _check_models(workspace, bound, model, strategy)
     requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
-    progress = Progress(clock=clock, started_s=clock.monotonic(), items=size, budget_usd=budget)
+    budget = _budget(workspace, flow, run_id, account, options)
+    spender = budget.spender
+    progress = Progress(clock=clock, started_s=clock.monotonic(), items=size, budget_usd=account.limit_usd)
     progress.limited_because = workspace.services.limits.note
     context = RunContext(
         run_id=run_id,
         flow=flow.name,
         services=workspace.services,
-        budget=Budget(budget, reached=options.get("on_budget") or settings.reached),
+        budget=budget,
         turns=asyncio.Semaphore(concurrency),
         strategy=strategy,
         strategy_name=strategy_name,
@@ -200,14 +201,14 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         steps=tuple(step.describe() for step in bound.steps),
         strategy=strategy_name,
         model=model,
-        budget_usd=budget,
+        budget_usd=account.limit_usd,
         concurrency=concurrency,
         seed=context.seed,
         sample=options.get("sample"),
         items=size,
-        tags={str(name): str(value) for name, value in (options.get("tags") or {}).items()},
-        user=workspace.user,
-        notebook=workspace.notebook,
+        tags=spender.tags,
+        user=spender.user,
+        notebook=spender.notebook,
         resumes=account.root,
         batch=context.batch,
         started_at=clock.now(),
@@ -224,6 +225,20 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     )
     workspace.engine.submit(flow_run.execute())
     return Run(flow, run_id, progress, flow_run, table, workspace, requests)
+
+
+def _budget(workspace: Workspace, flow: Flow, run_id: RunId, account: _Account, options: RunOptions) -> RunBudget:
+    """The run's budget, and whose money it spends."""
+    spender = Spender(
+        run_id=run_id,
+        root_run_id=account.root or run_id,
+        flow=flow.name,
+        notebook=workspace.notebook,
+        user=workspace.user,
+        tags={str(name): str(value) for name, value in (options.get("tags") or {}).items()},
+    )
+    reached = options.get("on_budget") or workspace.settings.reached
+    return workspace.budgets.open_run(spender, limit_usd=account.limit_usd, reached=reached)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from orchestration_nb.config import (
     user_folder,
 )
 from orchestration_nb.cost import prices
+from orchestration_nb.cost.budget import Budgets, LostCall, dollars
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
 from orchestration_nb.engine.services import Services
@@ -86,6 +88,15 @@ class Workspace:
         self.ledger = Ledger(self.folder)
         self.desk = Desk(StateFile(self.folder, busy_s=0), self.clock)
         self.owners = Owners(self.folder, self.clock)
+        self.budgets = Budgets(
+            self.desk,
+            self.owners,
+            self.clock,
+            self.settings.budgets,
+            self.settings.quotas,
+            on_alert=self._note_soon,
+            on_lost=_tell_lost,
+        )
         self.strategies: Strategies = STRATEGIES
         self.listeners: list[Listener] = []
         self.providers: dict[str, Provider] = build(
@@ -258,6 +269,10 @@ class Workspace:
         )
         return ExactCache(store, self.clock, keep_days=settings.cache_ttl_days)
 
+    def _note_soon(self, event: Event) -> None:
+        """The same, in a turn of its own: what goes wrong with it holds up nobody's money."""
+        asyncio.get_running_loop().call_soon(self._note, event)
+
     def _forget_old(self, days: int) -> None:
         try:
             self.ledger.prune(days)
@@ -270,6 +285,10 @@ class Workspace:
             await provider.close()
         self.desk.close()
         self.owners.close()
+
+
+def _tell_lost(call: LostCall) -> None:
+    _log.warning("A process died with a call under way: it is counted at %s, the most it can cost.", dollars(call.usd))
 
 
 _REPLAY = "replay/"

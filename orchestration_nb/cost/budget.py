@@ -1,128 +1,409 @@
-"""A run's budget: reserved before a call, then settled or released."""
+"""Budgets and quotas: money is reserved before a call, then settled or released, over all processes of a workspace.
+
+What a call can cost at most is set aside in every account that it concerns: its run's, and those of ``[budgets.*]`` and
+``[quotas.*]`` in ``orchestrate.toml``. A call that only open holds stand against waits for them; it is refused where
+what is spent plus its own maximum passes a limit. What a process held that died is settled at its maximum.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
-from orchestration_nb.config import Reached
-from orchestration_nb.errors import OverBudgetError, UsageError
+import orjson
+
+from orchestration_nb.clock import Clock
+from orchestration_nb.config import BudgetSettings, QuotaSettings, Reached
+from orchestration_nb.cost import sentences
+from orchestration_nb.cost.allowances import (
+    Allowance,
+    Allowances,
+    Spender,
+    label_of,
+    microseconds,
+    moment,
+    readable_amount,
+    run_allowance,
+)
+from orchestration_nb.cost.line import Line
+from orchestration_nb.cost.sums import dollars, in_dollars, picodollars
+from orchestration_nb.errors import CostError, UsageError
+from orchestration_nb.events import BudgetAlert
+from orchestration_nb.ids import RunId
+from orchestration_nb.state import accounts
+from orchestration_nb.state.accounts import Balance, Charge, Kind, Lost, Passed, Short
+from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.owners import Owners
+
+__all__ = ["Budgets", "Hold", "LostCall", "RunBudget", "Spender", "Standing", "dollars"]
+
+NO_FACTS: Final = b"{}"
+_USD: Final = "usd|"
+_REQUESTS: Final = "requests|"
+_NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
 
 
-def dollars(usd: float) -> str:
-    """A sum of money in a sentence: cents for large sums, two digits that count for small ones."""
-    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.2g}" if usd >= 0.0001 else f"${usd:.6f}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostCall:
+    """An attempt whose process died: it may have been billed, and is settled at the most it can cost."""
 
-
-@dataclass(slots=True)
-class Hold:
-    """Money set aside for one attempt; ended exactly once, by ``settle`` or ``release``."""
-
-    budget: Budget
     usd: float
-    is_open: bool = True
+    facts: Mapping[str, Any]
+    """What :meth:`RunBudget.reserve` was told of it."""
+    reserved_us: int
+    """When its money was set aside: microseconds since 1970."""
 
-    def settle(self, usd: float) -> None:
-        """The attempt cost ``usd``."""
-        self.budget._end(self, usd)  # noqa: SLF001 - the two are one mechanism
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a budget or quota stands."""
+
+    name: str
+    """As a sentence names it: ``run``, ``support-month (support)``."""
+    kind: Kind
+    limit: float
+    """US dollars, requests or tokens."""
+    spent: float
+    held: float
+    """Set aside for calls under way."""
+    begins_at: datetime | None
+    """Of its present period (naive UTC); ``None`` where it never begins anew."""
+    ends_at: datetime | None
+    reached: Reached
+
+    @property
+    def share(self) -> float:
+        """Spent over the limit."""
+        return self.spent / self.limit if self.limit else float(self.spent > 0)
+
+
+class Budgets:
+    """The budgets and quotas of a workspace; used on the engine's loop alone.
+
+    Args:
+        desk: Runs transactions on the state of the workspace.
+        owners: Knows which processes live.
+        clock: Tells the time.
+        budgets: The setting ``[budgets.*]``.
+        quotas: The setting ``[quotas.*]``.
+        on_alert: Told when a budget passes 50, 80 and 100 per cent, and when it refuses: once each for an account and
+            its period, over all processes.
+        on_lost: Told of each attempt whose process died, once over all processes.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        owners: Owners,
+        clock: Clock,
+        budgets: Mapping[str, BudgetSettings],
+        quotas: Mapping[str, QuotaSettings],
+        *,
+        on_alert: Callable[[BudgetAlert], None],
+        on_lost: Callable[[LostCall], None],
+    ) -> None:
+        self.allowances = Allowances(budgets, quotas)
+        self._desk = desk
+        self._clock = clock
+        self._on_alert = on_alert
+        self._on_lost = on_lost
+        self._line = Line(desk, owners, clock, self._lost)
+        self._runs: weakref.WeakSet[RunBudget] = weakref.WeakSet()
+
+    def open_run(self, spender: Spender, *, limit_usd: float, reached: Reached = "reject") -> RunBudget:
+        """The budget of a run, and of all that goes on with it.
+
+        Args:
+            spender: Whose money it spends.
+            limit_usd: The run's own budget in US dollars; what it was raised to since stands, unless this is another.
+            reached: What happens when that is reached.
+        """
+        run = RunBudget(self, spender, run_allowance(spender, limit_usd, reached))
+        self._runs.add(run)
+        return run
+
+    async def recover(self) -> list[LostCall]:
+        """Settles at their maximum the holds of processes that died; ``on_lost`` has heard of each.
+
+        This happens of itself before the first reservation, and whenever a call waits or is refused.
+
+        Raises:
+            StateError: If the state cannot be written.
+        """
+        return [_lost_call(lost) for lost in await self._line.recover()]
+
+    async def adopt(self, key: str) -> Hold | None:
+        """The hold that was parked under ``key``, by whichever process; ``None`` where there is none.
+
+        Raises:
+            StateError: If the state cannot be written.
+        """
+        found = await self._desk.submit(lambda connection: accounts.parked(connection, key))
+        if found is None:
+            return None
+        hold, parts = found
+        usd = max((amount for key, amount in parts if key.startswith(_USD)), default=0)
+        return Hold(self, hold, parts, in_dollars(usd), None)
+
+    async def standings(self) -> list[Standing]:
+        """How the budgets and quotas of the settings stand, for each whom they hold for, in their present periods.
+
+        Raises:
+            StateError: If the state cannot be read.
+        """
+        now = self._clock.now()
+        known = {allowance.account.key: allowance for allowance in self.allowances.named(now)}
+        periods = self.allowances.periods(now)
+        for account in await self._desk.submit(lambda connection: accounts.of_periods(connection, periods)):
+            allowance = self.allowances.like(account, now)
+            if allowance is not None:
+                known.setdefault(account.key, allowance)
+        return await self._standings(known.values())
+
+    async def raise_limit(self, budget: str, to_usd: float) -> None:
+        """Lets a budget of the settings spend up to ``to_usd`` in its present period, for all processes.
+
+        It holds until the period ends or the settings give the budget another limit.
+
+        Args:
+            budget: As a sentence names it: ``day``, ``each-user (ada)``.
+            to_usd: The new limit, what is spent included.
+
+        Raises:
+            UsageError: If there is no such budget, or more is spent of it already.
+            StateError: If the state cannot be written.
+        """
+        now, periods = self._clock.now(), self.allowances.periods(self._clock.now())
+        found = await self._desk.submit(lambda connection: accounts.of_periods(connection, periods))
+        there = [*self.allowances.named(now), *filter(None, (self.allowances.like(one, now) for one in found))]
+        await self._raise(there, budget, to_usd)
+
+    async def _raise(self, there: Iterable[Allowance], budget: str, to_usd: float) -> None:
+        allowance = next((one for one in there if one.label == budget and one.account.kind == "usd"), None)
+        if allowance is None:
+            raise UsageError(f"There is no budget {budget!r}.", hint="`orchestrate.toml` names them under [budgets.*].")
+        charge, now_us = _charge(allowance, 0), microseconds(self._clock.now())
+        to = picodollars(to_usd)
+        spent = await self._desk.submit(lambda connection: accounts.raise_most(connection, charge, to, now_us=now_us))
+        if spent is not None:
+            hint = "Give the new amount as a whole, what is spent included."
+            raise UsageError(f"{dollars(in_dollars(spent))} of the budget is spent already.", hint=hint)
+        self._line.look()
+
+    async def _standings(self, allowances: Iterable[Allowance]) -> list[Standing]:
+        asked = list(allowances)
+        found = await self._desk.submit(
+            lambda connection: [accounts.balance(connection, one.account, one.most) for one in asked]
+        )
+        return [_standing(allowance, balance) for allowance, balance in zip(asked, found, strict=True)]
+
+    def _lost(self, lost: Lost) -> None:
+        call = _lost_call(lost)
+        self._passed(lost.passed, call.facts.get("run_id"))
+        self._on_lost(call)
+
+    def _passed(self, passed: Iterable[Passed], run_id: RunId | None) -> None:
+        for one in passed:
+            alerts = sentences.marks_passed(one, label_of(one.account), run_id=run_id, now=self._clock.now())
+            for alert in alerts:
+                self._on_alert(alert)
+
+    def _refused(self, short: Short, allowance: Allowance, run_id: RunId) -> CostError:
+        if short.is_news and allowance.account.kind == "usd":
+            self._on_alert(sentences.reached(short, allowance, run_id=run_id, now=self._clock.now()))
+        return sentences.refusal(short, allowance)
+
+    async def _hold(self, charges: Sequence[Charge], facts: bytes) -> int | Short:
+        return await self._line.join(charges, facts)
+
+    def _end(self, hold: int, spent: Sequence[tuple[str, int, int]], run_id: RunId | None) -> None:
+        def told(passed: list[Passed], _: BaseException | None) -> None:
+            if passed:
+                self._passed(passed, run_id)
+
+        self._desk.post(lambda connection: accounts.end(connection, hold, spent), told)
+        self._line.look()
+
+    def _park(self, hold: int, key: str) -> None:
+        self._desk.post(lambda connection: accounts.park(connection, hold, key))
+
+
+class _Scope(NamedTuple):
+    """What the calls of a step are charged to."""
+
+    until: datetime
+    """When a period of one of them ends."""
+    allowances: list[Allowance]
+
+
+class RunBudget:
+    """What one run may spend; made by :meth:`Budgets.open_run`, used on the engine's loop alone."""
+
+    def __init__(self, budgets: Budgets, spender: Spender, own: Allowance) -> None:
+        self.spender = spender
+        self._budgets = budgets
+        self.limit_usd = in_dollars(own.most)
+        """Its own limit, as it was opened with or raised to here."""
+        self._own = own
+        self._spent = 0
+        self._held = 0
+        self._scopes: dict[str, _Scope] = {}
+
+    @property
+    def spent_usd(self) -> float:
+        """What this process has spent of it."""
+        return in_dollars(self._spent)
+
+    @property
+    def held_usd(self) -> float:
+        """What this process has set aside of it for calls under way."""
+        return in_dollars(self._held)
+
+    async def reserve(
+        self, usd: float, *, tokens: int = 0, step: str = "", facts: Mapping[str, Any] | bytes = NO_FACTS
+    ) -> Hold:
+        """Sets the most that an attempt can cost aside; waits where only calls under way stand against it.
+
+        Args:
+            usd: The most that it can cost.
+            tokens: The most tokens that it can take, in and out.
+            step: Name of the step, or an empty string outside of a flow.
+            facts: What is recorded should this process die before the hold is ended, ready for JSON.
+
+        Raises:
+            OverBudgetError: If what is spent of a budget plus ``usd`` passes its limit: waiting could not help.
+            OverQuotaError: If the same holds for a quota of requests or tokens.
+            StateError: If the state cannot be written: nothing may be spent then.
+        """
+        told = facts if isinstance(facts, bytes) else orjson.dumps(facts)
+        while True:
+            scope, pico = self._scope(step), picodollars(usd)
+            charges = self._charges(scope, pico, tokens)
+            answer = await self._budgets._hold(charges, told)  # noqa: SLF001 - here and below: the three are one mechanism
+            if isinstance(answer, int):
+                self._held += pico
+                return Hold(self._budgets, answer, [(one.key, one.amount) for one in charges], usd, self)
+            if self._budgets._clock.now() < scope.until:  # noqa: SLF001
+                break  # else a period began anew while the call waited
+        allowance = next(one for one in scope.allowances if one.account == answer.charge.account)
+        raise self._budgets._refused(answer, allowance, self.spender.run_id)  # noqa: SLF001
+
+    async def raise_limit(self, budget: str, to_usd: float) -> None:
+        """Lets a budget that concerns this run spend up to ``to_usd``: its own, or one of the settings' in its period.
+
+        Args:
+            budget: As the refusal names it: ``run``, ``support-month (support)``.
+            to_usd: The new limit in US dollars, what is spent included.
+
+        Raises:
+            UsageError: If no such budget concerns the run, or more is spent of it already.
+            StateError: If the state cannot be written.
+        """
+        await self._budgets._raise(self._concerning(), budget, to_usd)  # noqa: SLF001
+        if budget == self._own.label:
+            self.limit_usd = to_usd
+
+    async def standings(self) -> list[Standing]:
+        """How every budget and quota stands that has concerned the run so far, its own first.
+
+        Raises:
+            StateError: If the state cannot be read.
+        """
+        return await self._budgets._standings(self._concerning())  # noqa: SLF001
+
+    def _concerning(self) -> list[Allowance]:
+        steps = {"", *self._scopes}
+        return list({one.account: one for step in steps for one in self._scope(step).allowances}.values())
+
+    def _scope(self, step: str) -> _Scope:
+        now, scope = self._budgets._clock.now(), self._scopes.get(step)  # noqa: SLF001
+        if scope is None or now >= scope.until:
+            found = [self._own, *self._budgets.allowances.concerning(self.spender, step, now)]
+            until = min((one.ends_at for one in found if one.ends_at is not None), default=_NEVER)
+            scope = self._scopes[step] = _Scope(until, found)
+        return scope
+
+    def _charges(self, scope: _Scope, usd: int, tokens: int) -> list[Charge]:
+        amounts = {"usd": usd, "tokens": tokens, "requests": 1}
+        charges = [_charge(one, amounts[one.account.kind]) for one in scope.allowances]
+        charges[0] = charges[0]._replace(known_spent=self._spent)
+        return charges
+
+    def _count(self, held: int, spent: int) -> None:
+        self._held -= held
+        self._spent += spent
+
+
+class Hold:
+    """Money set aside for one attempt; ended exactly once, by :meth:`settle` or :meth:`release`."""
+
+    __slots__ = ("_budgets", "_id", "_parts", "_run", "is_open", "usd")
+
+    def __init__(
+        self, budgets: Budgets, hold: int, parts: Sequence[tuple[str, int]], usd: float, run: RunBudget | None
+    ) -> None:
+        self.usd = usd
+        """The most that the attempt can cost."""
+        self.is_open = True
+        self._budgets = budgets
+        self._id = hold
+        self._parts = parts
+        self._run = run
+
+    def settle(self, usd: float, tokens: int | None = None) -> None:
+        """The attempt cost ``usd`` and took so many tokens, in and out (``None``: the most); durable within 20 ms."""
+        self._end(picodollars(usd), tokens, 1)
 
     def release(self) -> None:
         """The attempt was surely not billed."""
-        self.budget._end(self, 0.0)  # noqa: SLF001
+        self._end(0, 0, 0)
 
+    def park(self, key: str) -> None:
+        """Lets the hold outlive this process: :meth:`Budgets.adopt` finds it by ``key`` in another one."""
+        self._budgets._park(self._id, key)  # noqa: SLF001
 
-class Budget:
-    """At most ``limit_usd`` is ever spent and held together.
-
-    Used from the engine's loop alone, so nothing here locks. What is waiting is served in the order it came, so that a
-    dear call is not starved by cheap ones.
-
-    Args:
-        limit_usd: US dollars.
-    """
-
-    def __init__(self, limit_usd: float, *, reached: Reached = "reject") -> None:
-        self.limit_usd = limit_usd
-        self._reached = reached
-        self.spent_usd = 0.0
-        self.held_usd = 0.0
-        self._open = 0
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
-
-    async def raise_limit(self, budget: str, to_usd: float) -> None:  # noqa: ARG002 - there is one budget
-        """Holds at most ``to_usd`` from now on.
-
-        Raises:
-            UsageError: If more is spent already.
-        """
-        if not to_usd > self.spent_usd:
-            hint = "Give the new amount as a whole, what is spent included."
-            raise UsageError(f"{dollars(self.spent_usd)} of the budget is spent already.", hint=hint)
-        self.limit_usd = to_usd
-        self._wake()
-
-    async def reserve(self, usd: float) -> Hold:
-        """Sets the most that an attempt can cost aside; waits where only open holds stand against it.
-
-        Raises:
-            OverBudgetError: If what is spent plus ``usd`` passes the limit: waiting could not help.
-        """
-        self._refuse_hopeless(usd)
-        if not self._waiting and self._fits(usd):
-            return self._hold(usd)
-        while True:
-            await self._wait(usd)
-            try:
-                self._refuse_hopeless(usd)
-                if self._fits(usd):
-                    return self._hold(usd)
-            finally:
-                self._wake()
-
-    def _hold(self, usd: float) -> Hold:
-        self.held_usd += usd
-        self._open += 1
-        return Hold(self, usd)
-
-    async def _wait(self, usd: float) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (usd, turn)
-        self._waiting.append(entry)
-        try:
-            await turn
-        except BaseException:
-            self._waiting.remove(entry)
-            self._wake()
-            raise
-        self._waiting.remove(entry)
-
-    def _fits(self, usd: float) -> bool:
-        return self._reached == "alert" or self.spent_usd + self.held_usd + usd <= self.limit_usd * (1 + 1e-12)
-
-    def _refuse_hopeless(self, usd: float) -> None:
-        if self._reached != "alert" and self.spent_usd + usd > self.limit_usd * (1 + 1e-12):
-            raise OverBudgetError(
-                f"The budget of {dollars(self.limit_usd)} does not cover the next call: {dollars(self.spent_usd)} is "
-                f"spent and the call could cost up to {dollars(usd)}.",
-                hint="Raise it with --budget USD (or budget= in Python), or lower max_tokens. "
-                "What is finished is kept and is not paid again.",
-                pauses=self._reached == "pause",
-            )
-
-    def _end(self, hold: Hold, usd: float) -> None:
-        if not hold.is_open:
+    def _end(self, usd: int, tokens: int | None, requests: int) -> None:
+        if not self.is_open:
             raise AssertionError("a hold is ended once")
-        hold.is_open = False
-        self._open -= 1
-        # Back to exactly nothing when nothing is held: sums of floats drift.
-        self.held_usd = max(0.0, self.held_usd - hold.usd) if self._open else 0.0
-        self.spent_usd += usd
-        self._wake()
+        self.is_open = False
+        spent = [
+            (key, held, usd if key.startswith(_USD) else requests if key.startswith(_REQUESTS) else _or(tokens, held))
+            for key, held in self._parts
+        ]
+        run_id = None
+        if self._run is not None:
+            run_id = self._run.spender.run_id
+            self._run._count(picodollars(self.usd), usd)  # noqa: SLF001
+        self._budgets._end(self._id, spent, run_id)  # noqa: SLF001
 
-    def _wake(self) -> None:
-        if self._waiting:
-            usd, turn = self._waiting[0]
-            hopeless = self.spent_usd + usd > self.limit_usd * (1 + 1e-12)
-            if not turn.done() and (hopeless or self._fits(usd)):
-                turn.set_result(None)
+
+def _or(tokens: int | None, held: int) -> int:
+    return held if tokens is None else tokens
+
+
+def _charge(allowance: Allowance, amount: int) -> Charge:
+    reached = allowance.reached
+    return Charge(
+        allowance.key, allowance.account, amount, allowance.most, binds=reached != "alert", pauses=reached == "pause"
+    )
+
+
+def _lost_call(lost: Lost) -> LostCall:
+    return LostCall(usd=in_dollars(lost.usd), facts=orjson.loads(lost.facts), reserved_us=lost.opened_us)
+
+
+def _standing(allowance: Allowance, balance: Balance) -> Standing:
+    kind, begins_us = allowance.account.kind, allowance.account.begins_us
+    return Standing(
+        name=allowance.label,
+        kind=kind,
+        limit=readable_amount(kind, balance.most),
+        spent=readable_amount(kind, balance.spent),
+        held=readable_amount(kind, balance.held),
+        begins_at=moment(begins_us) if begins_us else None,
+        ends_at=allowance.ends_at,
+        reached=allowance.reached,
+    )

@@ -234,7 +234,7 @@ class CallBook:
         cost_usd = self._cost_of(raw)
         self._cost_usd += cost_usd
         self._spend(cost_usd)
-        self._hold.settle(cost_usd)
+        self._hold.settle(cost_usd, usage.input_tokens + usage.output_tokens)
 
     def _cost_of(self, paid: RawReply | CachedReply) -> float:
         return (self.model.price or FREE).cost_usd(paid.usage.whole()) if paid.cost_usd is None else paid.cost_usd

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestration_nb.calls import Reply, Request
 from orchestration_nb.cost.cache import CachedReply
-from orchestration_nb.engine.payment import Call, pay
+from orchestration_nb.engine.payment import Call, NotSent, pay
 from orchestration_nb.errors import CallError, ModelUnavailableError, SchemaNotMetError
 
 Flights = dict[str, asyncio.Future[CachedReply | None]]
@@ -24,9 +24,18 @@ async def find_or_pay(call: Call) -> Reply:
         CallError: If no usable reply came.
         CostError: If the budget does not cover it.
     """
+    while True:
+        if not call.run.unpaused.is_set():  # here, so that nobody waits in another run for what a paused one has begun
+            await call.run.unpaused.wait()
+        try:
+            return await _find_or_pay(call)
+        except NotSent as signal:
+            if signal.refusal is not None:
+                await call.run.wait_for_budget(signal.refusal)
+
+
+async def _find_or_pay(call: Call) -> Reply:
     run, key = call.run, call.book.key
-    if not run.unpaused.is_set():  # here, so that nobody waits in another run for what a paused one has begun
-        await run.unpaused.wait()
     if run.fresh or not call.request.cache:
         return await pay(call)
     cache, flights = run.services.cache, run.services.flights

@@ -31,6 +31,18 @@ SCHEMA_ATTEMPTS = 3
 """How often a model is asked in all for a reply that fits the schema: more rarely helps, and each is paid."""
 
 
+class NotSent(Exception):  # noqa: N818 - it tells, and nothing went wrong
+    """The run was paused before the call was sent: who asks the same in another run need not wait for it.
+
+    Args:
+        refusal: The budget that the run waits for, or ``None`` where somebody paused it.
+    """
+
+    def __init__(self, refusal: OverBudgetError | None = None) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+
 @dataclass(slots=True, eq=False)  # one a call: frozen would double what it costs to make
 class Call:
     """One model asked once, on behalf of a run."""
@@ -53,6 +65,7 @@ async def pay(call: Call) -> Reply:
     Raises:
         CallError: If no usable reply came.
         CostError: If the budget does not cover it, or nobody knows the price.
+        NotSent: If the run was paused before the first attempt was sent.
     """
     run, request, model = call.run, call.request, call.book.model
     services = run.services
@@ -118,10 +131,13 @@ class _Payment:
         run, services, model = self.run, self.run.services, self.book.model
         input_tokens = most_input_tokens(self.asked)
         try:
-            hold = await self._reserve(self.price.most_usd(input_tokens, self.asked.max_tokens))
+            hold = await self._reserve(input_tokens, number)
             self.book.begin(number, waited_s, hold)
             async with run.turns:
                 if not run.unpaused.is_set():
+                    if number == 1:
+                        self.book.withdraw()
+                        raise NotSent
                     await run.unpaused.wait()
                 turn = services.limits.turn_now(model)
                 if turn is None:
@@ -163,14 +179,18 @@ class _Payment:
         self.book.attempt_answered(raw)
         return value
 
-    async def _reserve(self, most_usd: float) -> Hold:
+    async def _reserve(self, input_tokens: int, number: int) -> Hold:
         """Sets the money of an attempt aside; where the budget pauses, waits until somebody raises it."""
+        most_tokens = self.asked.max_tokens
+        most_usd, step = self.price.most_usd(input_tokens, most_tokens), self.call.request.origin.step
         while True:
             try:
-                return await self.run.budget.reserve(most_usd)
+                return await self.run.budget.reserve(most_usd, tokens=input_tokens + most_tokens, step=step)
             except OverBudgetError as refusal:
                 if not refusal.pauses:
                     raise
+                if number == 1:
+                    raise NotSent(refusal) from None
                 await self.run.wait_for_budget(refusal)
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from orchestration_nb.calls import RawReply, Request, Strategy, Timeouts
 from orchestration_nb.catalog import Catalog, Model
 from orchestration_nb.clock import Clock
-from orchestration_nb.cost.budget import Budget
+from orchestration_nb.cost.budget import RunBudget
 from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.errors import CallError, OverBudgetError, RateLimit, RunPaused
@@ -144,7 +144,7 @@ class RunContext:
     run_id: RunId
     flow: str
     services: Services
-    budget: Budget
+    budget: RunBudget
     turns: asyncio.Semaphore
     """As many as calls may be in flight."""
     strategy: Strategy

@@ -16,7 +16,7 @@ import random
 import sqlite3
 import weakref
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import StateError, WorkspaceError
@@ -52,6 +52,15 @@ Then = Callable[[Any, BaseException | None], None]
 """Told what a work answered, or why it failed, once the transaction has ended."""
 
 
+class _Entry(NamedTuple):
+    """A work that is to be done."""
+
+    work: Work[Any]
+    then: Then | None
+    awaited: bool
+    """Whether somebody waits for it; else it stays until it is done."""
+
+
 class Desk:
     """Runs works in shared transactions; used from one event loop, and after that loop's end by :meth:`flush_now`.
 
@@ -63,7 +72,7 @@ class Desk:
     def __init__(self, file: StateFile, clock: Clock | None = None) -> None:
         self._file = file
         self._clock = clock or SystemClock()
-        self._entries: list[tuple[Work[Any], Then | None]] = []
+        self._entries: list[_Entry] = []
         self._soon = False
         self._late: asyncio.TimerHandle | None = None
         self._patient: asyncio.Task[None] | None = None
@@ -81,15 +90,16 @@ class Desk:
 
     def enter(self, work: Work[Any], then: Then) -> None:
         """As :meth:`submit`, but ``then`` is called with the outcome, in the same turn in which it was committed."""
-        self._entries.append((work, then))
+        self._entries.append(_Entry(work, then, awaited=True))
         self._run_soon()
 
-    def post(self, work: Work[object]) -> None:
+    def post(self, work: Work[object], then: Then | None = None) -> None:
         """Has ``work`` done soon; nobody waits for it.
 
         It is done with the next transaction, within 20 ms; where the file cannot be written, as soon as it can be.
+        ``then``, where given, is called in the turn in which it was committed.
         """
-        self._entries.append((work, None))
+        self._entries.append(_Entry(work, then, awaited=False))
         if self._late is None and not self._soon and self._patient is None:
             self._late = asyncio.get_running_loop().call_later(LATE_S, self._run)
 
@@ -146,7 +156,7 @@ class Desk:
             self._fail(self._trouble(error))
         finally:
             self._patient = None
-        if any(then is not None for _, then in self._entries):
+        if any(entry.awaited for entry in self._entries):
             self._run_soon()
 
     async def _opened(self) -> sqlite3.Connection | None:
@@ -183,7 +193,7 @@ class Desk:
         entries, told = self._entries, []
         self._entries = []
         try:
-            for work, then in entries:
+            for work, then, _ in entries:
                 told.append((then, *_done(connection, work, alone=len(entries) == 1)))
             if connection.in_transaction:  # a work that was alone and failed has undone itself
                 connection.execute("commit")
@@ -200,10 +210,11 @@ class Desk:
 
     def _fail(self, error: StateError) -> None:
         """Tells all who wait; what was posted stays for the next transaction."""
-        failed = [then for _, then in self._entries if then is not None]
-        self._entries = [entry for entry in self._entries if entry[1] is None]
+        failed = [entry.then for entry in self._entries if entry.awaited]
+        self._entries = [entry for entry in self._entries if not entry.awaited]
         for then in failed:
-            then(None, error)
+            if then is not None:
+                then(None, error)
 
     def _trouble(self, error: Exception) -> StateError:
         path = self._file.path

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from orchestration_nb.errors import LedgerNewerError
-from orchestration_nb.state import batches, cache, claims, windows
+from orchestration_nb.state import accounts, batches, cache, claims, windows
 from orchestration_nb.state.folder import FOLDER_NAME, private_folder
 from orchestration_nb.state.lock import locked
 
@@ -28,6 +28,7 @@ MIGRATIONS: tuple[str, ...] = (
     batches.TABLES,
     windows.TABLES,
     claims.TABLES + cache.TABLES,
+    accounts.TABLES,
 )
 """One script a version, the first for a new file. Append to it; never change one that was released."""
 

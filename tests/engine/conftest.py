@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from orchestration_nb.calls import Origin, Request, Timeouts
 from orchestration_nb.catalog import Catalog
 from orchestration_nb.clock import SystemClock
-from orchestration_nb.cost.budget import Budget
+from orchestration_nb.cost.budget import Budgets, Spender
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.engine.services import RunContext, Services
@@ -22,6 +23,9 @@ from orchestration_nb.messages import user
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES
 from orchestration_nb.state.cache import Entry
+from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.owners import Owners
+from orchestration_nb.state.store import StateFile
 
 
 @dataclass
@@ -73,6 +77,7 @@ class World:
     journal: MemoryJournal
     store: MemoryStore
     services: Services
+    budgets: Budgets
 
     def context(
         self,
@@ -85,11 +90,13 @@ class World:
     ) -> RunContext:
         unpaused = asyncio.Event()
         unpaused.set()
+        run_id = RunId(new_id())
+        spender = Spender(run_id=run_id, root_run_id=run_id, flow="triage", user="ada")
         return RunContext(
-            run_id=RunId(new_id()),
+            run_id=run_id,
             flow="triage",
             services=self.services,
-            budget=Budget(budget),
+            budget=self.budgets.open_run(spender, limit_usd=budget),
             turns=asyncio.Semaphore(concurrency),
             strategy=STRATEGIES.find(strategy),
             strategy_name=strategy if isinstance(strategy, str) else strategy.__name__,
@@ -105,8 +112,11 @@ class World:
 
 
 @pytest.fixture
-def make_world() -> Any:
+def make_world(tmp_path: Path) -> Any:
     executors = []
+    file, owners = StateFile(tmp_path, busy_s=0), Owners(tmp_path)
+    file.open()  # else a thread would, whom a manual clock does not wait for
+    desk = Desk(file)
 
     def make(provider: Any, *, clock: Any = None, journal: Any = None, store: Any = None, retry: Any = None) -> Any:
         executors.append(ThreadPoolExecutor(4))
@@ -120,17 +130,20 @@ def make_world() -> Any:
             journal=journal,
             cache=ExactCache(store, clock),
             circuits=Breakers(BreakerPolicy(), clock, journal.write),
-            limits=Limits(None, None, clock, {}, {}),
+            limits=Limits(desk, owners, clock, {}, {}),
             retry=retry or RetryPolicy(first_wait_s=0.001, most_wait_s=0.001),
             timeouts=Timeouts(),
             clock=clock,
             executor=executors[-1],
         )
-        return World(clock, journal, store, services)
+        budgets = Budgets(desk, owners, clock, {}, {}, on_alert=journal.write, on_lost=print)
+        return World(clock, journal, store, services, budgets)
 
     yield make
     for executor in executors:
         executor.shutdown(wait=True)
+    desk.close()
+    owners.close()
 
 
 def a_request(prompt: Any = "hello", **changes: Any) -> Any:

@@ -1,0 +1,311 @@
+"""Accounts and holds: what is spent, and what is set aside for calls under way, over all processes of a workspace.
+
+An account is kept for each budget or quota, for whom it holds, and for each of its periods. A hold sets amounts aside
+in several accounts at once, all or nothing; it ends exactly once, whichever process ends it. Amounts are integers
+(picodollars, requests, tokens), so that sums are exact. All functions are works for the
+:class:`~orchestration_nb.state.desk.Desk`: each runs within a transaction that somebody else began.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+import orjson
+
+TABLES = """
+create table if not exists accounts (
+    key text primary key,
+    kind text not null, name text not null, per text not null, whose text not null, begins_us integer not null,
+    most integer not null, raised integer, raised_from integer,
+    spent integer not null default 0, held integer not null default 0,
+    told integer not null default 0, told_most integer not null default 0, used_us integer not null
+) without rowid;
+create table if not exists holds (
+    id integer primary key, owner text not null, parts blob not null, parked text, opened_us integer not null,
+    facts blob not null
+);
+create index if not exists holds_parked on holds (parked) where parked is not null;
+"""
+
+Kind = Literal["usd", "requests", "tokens"]
+"""What an account counts: picodollars, requests or tokens."""
+MARKS: Final = (50, 80, 100)
+"""Per cent of a budget at which somebody is told."""
+REACHED: Final = 101
+"""Noted where somebody was told that a budget refused a call."""
+DAY_US: Final = 86_400_000_000
+KEPT_DAYS: Final = 30
+"""How long the account of a run is kept after its last call, and a parked hold that nobody comes back for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Which account: of what, for whom, since when."""
+
+    kind: Kind
+    name: str
+    """The budget or quota, as the settings call it; ``run`` for a run's own."""
+    per: str = "workspace"
+    whose: str = ""
+    """The run, step, flow, notebook, user or tag value; empty for the workspace as a whole."""
+    begins_us: int = 0
+    """Beginning of the period: microseconds since 1970; 0 where it never begins anew."""
+    period: str = ""
+
+    @property
+    def key(self) -> str:
+        """Stands for the account in the file."""
+        return f"{self.kind}|{self.name}|{self.per}|{self.period}|{self.begins_us}|{self.whose}"
+
+
+class Charge(NamedTuple):
+    """An amount that a call is to be charged to an account at most."""
+
+    key: str
+    account: Account
+    amount: int
+    most: int
+    """What the settings allow the account, unless that was raised since."""
+    binds: bool
+    """Whether the account refuses what it does not cover."""
+    pauses: bool = False
+    known_spent: int = 0
+    """What this process knows to be spent of it, should the file have been removed meanwhile."""
+
+
+class Short(NamedTuple):
+    """An account does not cover a charge."""
+
+    charge: Charge
+    is_final: bool
+    """Whether it is what is spent that stands against it, and not only what is held."""
+    spent: int
+    most: int
+    is_news: bool
+    """Whether nobody was told yet that this account refuses."""
+
+
+class Passed(NamedTuple):
+    """An account passed marks of which nobody was told yet."""
+
+    account: Account
+    marks: tuple[int, ...]
+    spent: int
+    most: int
+
+
+class Lost(NamedTuple):
+    """A hold whose process died: settled at its maximum."""
+
+    owner: str
+    opened_us: int
+    usd: int
+    """Picodollars."""
+    facts: bytes
+    passed: list[Passed]
+
+
+class Balance(NamedTuple):
+    """How an account stands."""
+
+    account: Account
+    most: int
+    spent: int
+    held: int
+
+
+def take(
+    connection: sqlite3.Connection, charges: Sequence[Charge], *, owner: str, facts: bytes, now_us: int
+) -> int | Short:
+    """Sets all the amounts aside, or none.
+
+    Returns:
+        The id of the hold, or the account that stands most in its way.
+    """
+    short: Short | None = None
+    for charge in charges:
+        found = _shortage(connection, charge, now_us)
+        if found is not None and (short is None or _weight(found) > _weight(short)):
+            short = found
+    if short is not None:
+        return short._replace(is_news=_is_news(connection, short)) if short.is_final else short
+    for key, _, amount, *_ in charges:
+        connection.execute("update accounts set held = held + ?, used_us = ? where key = ?", (amount, now_us, key))
+    parts = orjson.dumps([(charge.key, charge.amount) for charge in charges])
+    row = (owner, parts, now_us, facts)
+    hold = connection.execute("insert into holds (owner, parts, opened_us, facts) values (?, ?, ?, ?)", row).lastrowid
+    assert hold is not None
+    return hold
+
+
+def end(connection: sqlite3.Connection, hold: int, spent: Sequence[tuple[str, int, int]]) -> list[Passed]:
+    """Ends a hold; one that was ended before, by whomever, stays as it is.
+
+    Args:
+        connection: Within a transaction that writes.
+        hold: Its id.
+        spent: For each account its key, what was held, and what was really spent.
+
+    Returns:
+        The accounts that passed a mark.
+    """
+    if not connection.execute("delete from holds where id = ?", (hold,)).rowcount:
+        return []
+    passed = [_book(connection, key, held, amount) for key, held, amount in spent]
+    return [one for one in passed if one is not None]
+
+
+def recover(connection: sqlite3.Connection, dead: Callable[[Iterable[str]], set[str]], *, now_us: int) -> list[Lost]:
+    """Settles at their maximum the holds of processes that died, and those parked that nobody came back for."""
+    owners = [owner for (owner,) in connection.execute("select distinct owner from holds where parked is null")]
+    before_us = now_us - KEPT_DAYS * DAY_US
+    rows = connection.execute(
+        "delete from holds where parked is not null and opened_us < ? returning owner, opened_us, parts, facts",
+        (before_us,),
+    ).fetchall()
+    for owner in dead(owners):
+        rows += connection.execute(
+            "delete from holds where owner = ? and parked is null returning owner, opened_us, parts, facts", (owner,)
+        ).fetchall()
+    return [_lost(connection, *row) for row in rows]
+
+
+def forget(connection: sqlite3.Connection, *, now_us: int) -> None:
+    """Deletes the accounts of runs that ended long ago."""
+    connection.execute(
+        "delete from accounts where per in ('own', 'run') and used_us < ? and held = 0", (now_us - KEPT_DAYS * DAY_US,)
+    )
+
+
+def park(connection: sqlite3.Connection, hold: int, key: str) -> None:
+    """Lets a hold outlive its process; :func:`parked` finds it by ``key``."""
+    connection.execute("update holds set parked = ? where id = ?", (key, hold))
+
+
+def parked(connection: sqlite3.Connection, key: str) -> tuple[int, list[tuple[str, int]]] | None:
+    """The id of a parked hold, and for each account its key and what is held; ``None`` where there is none."""
+    row = connection.execute("select id, parts from holds where parked = ? order by id limit 1", (key,)).fetchone()
+    return None if row is None else (row[0], [(account, amount) for account, amount in orjson.loads(row[1])])
+
+
+def raise_most(connection: sqlite3.Connection, charge: Charge, to: int, *, now_us: int) -> int | None:
+    """Lets the account hold at most ``to``, until its period ends or the settings say something new.
+
+    Returns:
+        What is spent of it if that is no less than ``to``: then nothing was changed. Else ``None``.
+    """
+    spent, _, _ = _read(connection, charge, now_us)
+    if spent >= to:
+        return spent
+    connection.execute("update accounts set raised = ?, raised_from = most where key = ?", (to, charge.key))
+    _tell_anew(connection, charge.key, spent, to)
+    return None
+
+
+def balance(connection: sqlite3.Connection, account: Account, most: int) -> Balance:
+    """How an account stands; one that was never charged is empty."""
+    row = connection.execute(
+        "select spent, held, raised, raised_from from accounts where key = ?", (account.key,)
+    ).fetchone()
+    if row is None:
+        return Balance(account, most, 0, 0)
+    spent, held, raised, raised_from = row
+    return Balance(account, _valid(most, raised, raised_from), spent, held)
+
+
+def of_periods(connection: sqlite3.Connection, periods: Iterable[tuple[Kind, str, int]]) -> list[Account]:
+    """The accounts of budgets and quotas, each given by its kind, name, and the beginning of a period."""
+    select = "select key, kind, name, per, whose, begins_us from accounts where kind = ? and name = ? and begins_us = ?"
+    rows = [row for period in periods for row in connection.execute(f"{select} order by key", period)]
+    return [Account(kind, name, per, whose, us, key.split("|")[3]) for key, kind, name, per, whose, us in rows]
+
+
+def _weight(short: Short) -> tuple[bool, bool]:
+    """What is final counts more than what may pass by, and to fail more than to pause."""
+    return short.is_final, not short.charge.pauses
+
+
+def _shortage(connection: sqlite3.Connection, charge: Charge, now_us: int) -> Short | None:
+    spent, held, most = _read(connection, charge, now_us)
+    amount = charge.amount
+    if not charge.binds or amount == 0 or spent + held + amount <= most:
+        return None
+    return Short(charge, spent + amount > most, spent, most, is_news=False)
+
+
+def _is_news(connection: sqlite3.Connection, short: Short) -> bool:
+    """Whether nobody was told yet that this account refuses; from now on somebody was."""
+    update = "update accounts set told = ? where key = ? and told < ?"
+    return connection.execute(update, (REACHED, short.charge.key, REACHED)).rowcount == 1
+
+
+def _read(connection: sqlite3.Connection, charge: Charge, now_us: int) -> tuple[int, int, int]:
+    """Spent, held, and the most that is allowed; the account is made where it is missing, with what is known of it."""
+    row = connection.execute(
+        "select spent, held, most, raised, raised_from from accounts where key = ?", (charge.key,)
+    ).fetchone()
+    if row is None:
+        account, most = charge.account, charge.most
+        whose = (account.kind, account.name, account.per, account.whose, account.begins_us)
+        connection.execute(
+            "insert into accounts (key, kind, name, per, whose, begins_us, most, told_most, spent, used_us)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (charge.key, *whose, most, most, charge.known_spent, now_us),
+        )
+        return charge.known_spent, 0, most
+    spent, held, most, raised, raised_from = row
+    if most != charge.most:
+        connection.execute("update accounts set most = ? where key = ?", (charge.most, charge.key))
+        _tell_anew(connection, charge.key, spent, charge.most)
+    return spent, held, _valid(charge.most, raised, raised_from)
+
+
+def _tell_anew(connection: sqlite3.Connection, key: str, spent: int, most: int) -> None:
+    """A budget that is larger than ever tells of its marks anew; one that two processes see differently, once each."""
+    connection.execute(
+        "update accounts set told = min(told, ?), told_most = ? where key = ? and told_most < ?",
+        (_highest_mark(spent, most), most, key, most),
+    )
+
+
+def _valid(most: int, raised: int | None, raised_from: int | None) -> int:
+    """What holds now: what it was raised to, unless the settings have changed since."""
+    return raised if raised is not None and raised_from == most else most
+
+
+def _book(connection: sqlite3.Connection, key: str, held: int, spent: int) -> Passed | None:
+    row = connection.execute(
+        "update accounts set held = held - ?, spent = spent + ? where key = ?"
+        " returning spent, most, raised, raised_from, told, kind, name, per, whose, begins_us",
+        (held, spent, key),
+    ).fetchone()
+    if row is None:
+        return None
+    total, most, raised, raised_from, told, *account = row
+    valid = _valid(most, raised, raised_from)
+    mark = _highest_mark(total, valid)
+    if mark <= told or account[0] != "usd" or not spent:
+        return None
+    connection.execute("update accounts set told = ? where key = ?", (mark, key))
+    return Passed(Account(*account), tuple(one for one in MARKS if told < one <= mark), total, valid)
+
+
+def _highest_mark(spent: int, most: int) -> int:
+    for mark in reversed(MARKS):
+        if spent * 100 >= mark * most and spent:
+            return mark
+    return 0
+
+
+def _lost(connection: sqlite3.Connection, owner: str, opened_us: int, parts: bytes, facts: bytes) -> Lost:
+    usd, passed = 0, []
+    for key, amount in orjson.loads(parts):
+        if key.startswith("usd|"):
+            usd = amount
+        one = _book(connection, key, amount, amount)
+        if one is not None:
+            passed.append(one)
+    return Lost(owner, opened_us, usd, facts, passed)
