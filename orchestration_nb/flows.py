@@ -18,7 +18,9 @@ from orchestration_nb.flow import BoundFlow, Graph, Pending, parse, set_outside
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
 from orchestration_nb.options import RunOptions, amount, check_options, count
-from orchestration_nb.plan import Plan, plan_of
+from orchestration_nb.plan import Plan
+from orchestration_nb.planning.forecast import Setting, plan_of
+from orchestration_nb.planning.hindsight import keep, watch
 from orchestration_nb.routing.fallback import models_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
@@ -118,7 +120,7 @@ class Flow:
         return self.last
 
     def plan(self, frame: Any = None, **options: Unpack[RunOptions]) -> Plan:
-        """What a run would ask, without asking: how many requests of which step to which model.
+        """What a run would ask, cost and take, without asking: from past calls where there are some, else the prompts.
 
         Args:
             frame: As for :meth:`start`.
@@ -127,13 +129,23 @@ class Flow:
         Raises:
             OrchestrationError: If it could not be run at all.
         """
-        workspace = self.workspace
+        workspace, settings = self.workspace, self.workspace.settings
         table = _input(frame, options)
         bound = self._bound(table, {})
-        chosen, strategy, model = _chosen(workspace, options)
-        _check_models(workspace, bound, model, chosen)
-        who = model or (DEFAULT_MODEL if strategy == "fixed" else strategy)
-        return plan_of(self, bound, table, who)
+        function, strategy, model = _chosen(workspace, options)
+        _check_models(workspace, bound, model, function)
+        setting = Setting(
+            strategy=strategy,
+            function=function,
+            model=model,
+            budget_usd=_account(workspace, self, options).limit_usd,
+            concurrency=count(options, settings.concurrency),
+            fresh=options.get("fresh", False),
+            batch=options.get("batch", False),
+        )
+        plan = plan_of(self, bound, table, setting, workspace)
+        keep(plan, workspace)
+        return plan
 
     def _bound(self, table: Table | None, values: Mapping[str, Any]) -> BoundFlow:
         columns = table.columns if table is not None else ()
@@ -192,7 +204,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         degrade=options.get("degrade", settings.degrade),
         batch=options.get("batch", False),
         progress=progress,
-        listeners=(requests, *workspace.listeners),
+        listeners=(requests, *watch(flow, workspace, size, (strategy_name, model)), *workspace.listeners),
     )
     started = begun(
         run_id=run_id,

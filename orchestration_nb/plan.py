@@ -1,107 +1,152 @@
-"""What a run would ask, before it asks anything."""
+"""What a run will ask, cost and take, said before it begins; afterwards, what came of it."""
 
 from __future__ import annotations
 
-import contextlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-from orchestration_nb.flow import BoundFlow, BoundStep, Pending, step_scope
-from orchestration_nb.frames import Table
+from orchestration_nb.cost.estimates import NOTHING, Estimate
 
 if TYPE_CHECKING:
     from orchestration_nb.flows import Flow
+    from orchestration_nb.planning.hindsight import Hindsight
+    from orchestration_nb.runs import Run
+
+Basis = Literal["past calls", "prompts", ""]
+"""What a line was reckoned from; empty for a plain step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLine:
-    """The requests of one step to one model."""
+    """What one step will ask of one model."""
 
     step: str
     kind: str
-    model: str
-    """The model, or the strategy that will choose one; empty for a plain step."""
-    low: int
-    """At least so many requests."""
-    high: int | None
-    """At most so many, or ``None`` where earlier replies decide."""
+    model: str = ""
+    """The model or alias as it was written, or the one that a strategy may ask; empty for a plain step."""
+    full_model: str = ""
+    """``provider/name`` of it."""
+    strategy: str = ""
+    """The strategy that chooses, or ``fixed``."""
+    calls: Estimate = NOTHING
+    """Calls, those that the cache answers included."""
+    cached_calls: Estimate = NOTHING
+    """Of these, those that the cache answers, or an equal one of the same run: not charged."""
+    input_tokens: Estimate = NOTHING
+    """Of the calls that are charged, here and below."""
+    output_tokens: Estimate = NOTHING
+    cost_usd: Estimate = NOTHING
+    p50_s: float = 0.0
+    """Half of the calls are quicker."""
+    p95_s: float = 0.0
+    time_s: float = 0.0
+    """Seconds of the run that its calls take at the run's concurrency."""
+    basis: Basis = ""
+    past: int = 0
+    """How many past items, all different, it was reckoned from."""
+    note: str = ""
+    """How it was reckoned, in words."""
 
     @property
-    def calls(self) -> str:
-        """The number in words: ``500``, ``0 to 500``, ``500 or more``."""
-        if self.high is None:
-            return f"{self.low:,} or more"
-        return f"{self.low:,}" if self.low == self.high else f"{self.low:,} to {self.high:,}"
+    def calls_text(self) -> str:
+        """The number in words: ``500``, ``345 (310 to 380)``."""
+        return in_words(self.calls)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Plan:
-    """The graph of a flow, and how many requests each step would make; nothing was asked."""
+    """What a run of a flow would ask, cost and take; nothing was asked.
+
+    The cost is meant to lie within ``low..high`` in 98 of 100 plans. Calls that the cache answers are not charged.
+    """
 
     flow: Flow
     items: int
     lines: tuple[PlanLine, ...]
+    cost_usd: Estimate
+    """Of the whole run. Narrower than the sum of its lines: they are not all dear at once."""
+    time_s: Estimate
+    budget_usd: float
+    concurrency: int
+    rows: int
+    """How many rows were looked at: fewer than ``items`` where the table is long."""
+    simulated: bool
+    """Whether all of the money is simulated."""
+    once_usd: float = 0.0
+    """Of the expected cost, what does not grow with the number of items."""
+    chosen: tuple[str, str | None] = ("fixed", None)
+    """The run's strategy and model."""
+    hindsight: Hindsight | None = None
+    """What came of it, once it was run."""
 
     @property
     def counts(self) -> Mapping[str, str]:
-        """For each step that asks models, its number of requests in words."""
-        return {line.step: line.calls for line in self.lines if line.kind == "llm"}
+        """For each step that asks models, its number of calls in words."""
+        counts: dict[str, Estimate] = {}
+        for line in self.lines:
+            if line.kind == "llm":
+                counts[line.step] = counts.get(line.step, NOTHING) + line.calls
+        return {step: in_words(calls) for step, calls in counts.items()}
+
+    @property
+    def bases(self) -> str:
+        """What it was reckoned from, in words."""
+        asked = [line for line in self.lines if line.basis]
+        past = max((line.past for line in asked), default=0)
+        said = {
+            "past calls": f"from the calls of {past:,} past item{'s' if past > 1 else ''}",
+            "prompts": "from the prompts",
+        }
+        return " and ".join(text for basis, text in said.items() if any(line.basis == basis for line in asked))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What should be looked at before the run: a budget that may not do, a price that nobody knows."""
+        return (*self._over_budget(), *(line.note for line in self.lines if line.note.startswith("Nobody knows")))
+
+    def fits(self, usd_each: float) -> int:
+        """How many items the budget covers where one costs ``usd_each``."""
+        left = self.budget_usd - self.once_usd
+        return self.items if usd_each <= 0 else max(0, min(self.items, int(left / usd_each)))
+
+    def _over_budget(self) -> tuple[str, ...]:
+        from orchestration_nb.cost.budget import dollars  # noqa: PLC0415
+
+        cost, budget = self.cost_usd, self.budget_usd
+        if max(cost.expected, cost.high) <= budget:
+            return ()
+        likely, surely = (self.fits((usd - self.once_usd) / self.items) for usd in (cost.expected, cost.high))
+        what = (
+            f"The expected cost of {dollars(cost.expected)} passes the budget of {dollars(budget)}"
+            if cost.expected > budget
+            else f"The cost may pass the budget of {dollars(budget)}: it can reach {dollars(cost.high)}"
+        )
+        fit = f"about {likely:,} of {self.items:,} items fit, {surely:,} of them surely" if self.items > 1 else ""
+        return (f"{what}{': ' if cost.expected > budget else '; '}{fit}." if fit else f"{what}.",)
+
+    def actual(self, run: Run) -> Hindsight:
+        """Sets what a run came to beside what was expected; the plan shows both from now on.
+
+        Args:
+            run: A run of the same flow that has ended.
+
+        Raises:
+            UsageError: If it is a run of another flow, or is still under way.
+        """
+        from orchestration_nb.planning.hindsight import seen_afterwards  # noqa: PLC0415
+
+        self.hindsight = seen_afterwards(self, run)
+        return self.hindsight
 
     def __repr__(self) -> str:
-        asked = "; ".join(f"{line.step}: {line.calls} to {line.model}" for line in self.lines if line.model)
-        return f"<Plan of {self.flow.name} over {self.items:,} items: {asked or 'no model is asked'}>"
+        asked = "; ".join(f"{line.step}: {line.calls_text} to {line.model}" for line in self.lines if line.model)
+        cost = self.cost_usd
+        money = f"${cost.expected:,.4f} (${cost.low:,.4f} to ${cost.high:,.4f})"
+        return f"<Plan of {self.flow.name} over {self.items:,} items: {asked or 'no model is asked'}; {money}>"
 
 
-def plan_of(flow: Flow, bound: BoundFlow, table: Table | None, otherwise: str) -> Plan:
-    """Counts what each step would ask.
-
-    A step that only builds requests from columns and variables is evaluated for every item, which is exact and has no
-    side effect; of the others the text says what can be said.
-
-    Args:
-        flow: What is planned.
-        bound: The flow with its names resolved.
-        table: The input, or ``None`` for a run without one.
-        otherwise: Who answers a step that names no model: a model or a strategy.
-    """
-    size = len(table) if table is not None else 1
-    lines: list[PlanLine] = []
-    for step in bound.steps:
-        times = 1 if step.once and table is not None else size
-        if step.kind != "llm":
-            lines.append(PlanLine(step=step.name, kind=step.kind, model="", low=0, high=0))
-        elif step.builds_requests and not step.needs:
-            lines.extend(_evaluated(step, table if not step.once else None, otherwise))
-        else:
-            lines.extend(_read(step, times, otherwise))
-    return Plan(flow=flow, items=size, lines=tuple(lines))
-
-
-def _evaluated(step: BoundStep, table: Table | None, otherwise: str) -> Sequence[PlanLine]:
-    items: Any = table.items() if table is not None else [{}]
-    models: Counter[str] = Counter()
-    for item in items:
-        # The wall of an item: the run itself will say what is wrong with it.
-        with step_scope(None) as scope, contextlib.suppress(Exception):
-            step.evaluate({**item, "item": item})
-        models.update(_who(pending, otherwise) for pending in scope.pendings)
-    return [
-        PlanLine(step=step.name, kind=step.kind, model=model, low=count, high=count)
-        for model, count in (models or Counter({otherwise: 0})).most_common()
-    ]
-
-
-def _who(pending: Pending, otherwise: str) -> str:
-    return pending.model or pending.strategy or otherwise
-
-
-def _read(step: BoundStep, times: int, otherwise: str) -> Sequence[PlanLine]:
-    lines = []
-    for question in step.step.questions:
-        low = 0 if question.conditional or question.repeated else times
-        high = None if question.repeated else times
-        who = question.model or question.strategy or otherwise
-        lines.append(PlanLine(step=step.name, kind=step.kind, model=who, low=low, high=high))
-    return lines
+def in_words(number: Estimate) -> str:
+    """A number that may not be known: ``500``, ``345 (310 to 380)``."""
+    low, expected, high = round(number.low), round(number.expected), round(number.high)
+    return f"{expected:,}" if low == high else f"{expected:,} ({low:,} to {high:,})"

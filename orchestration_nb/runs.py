@@ -16,12 +16,14 @@ from orchestration_nb.errors import OrchestrationError, OverBudgetError, UsageEr
 from orchestration_nb.events import Event, RequestFinished, RunStatus
 from orchestration_nb.frames import Table, results_of
 from orchestration_nb.ids import RunId
+from orchestration_nb.planning.hindsight import Watch
 from orchestration_nb.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from orchestration_nb.flows import Flow
+    from orchestration_nb.plan import Plan
 
 CANCEL_S = 1.0
 """How long an interrupted cell waits for what was in flight to be booked."""
@@ -74,6 +76,12 @@ class Run:
     def seed(self) -> int:
         """What the sample and the random choices of strategies were drawn with."""
         return self._flow_run.started.seed
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that was shown of just this run before it, with what came of it; ``None`` where there was none."""
+        heard = self._flow_run.context.listeners
+        return next((listener.plan for listener in heard if isinstance(listener, Watch)), None)
 
     @property
     def status(self) -> RunStatus:

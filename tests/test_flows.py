@@ -323,11 +323,11 @@ def test_a_plan_counts_without_asking(make_flow: MakeFlow) -> None:
         "reply = llm(queue) if amount > 1 else None\n"
     )
     plan = flow.plan(TICKETS)
-    assert [(line.step, line.model, line.calls) for line in plan.lines] == [
+    assert [(line.step, line.model, line.calls_text) for line in plan.lines] == [
         ("queue", "fast", "3"),
-        ("points", "medium", "0 or more"),
+        ("points", "medium", "9 (0 to 30)"),
         ("size", "", "0"),
-        ("reply", "medium", "0 to 3"),
+        ("reply", "medium", "2 (0 to 3)"),
     ]
     assert provider.requests == []
 

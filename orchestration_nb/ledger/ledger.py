@@ -14,6 +14,7 @@ from orchestration_nb.errors import LedgerDamagedError, UsageError, WorkspaceErr
 from orchestration_nb.events import Repriced
 from orchestration_nb.ledger import database
 from orchestration_nb.ledger.export import export
+from orchestration_nb.ledger.history import History, history
 from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.ledger.merge import MergeReport, merge_into
 from orchestration_nb.ledger.query import Parameters, answer, columns_by_table
@@ -133,6 +134,19 @@ class Ledger:
             WorkspaceError: If the ledger cannot be read.
         """
         return self._read(lambda connection: recorded_calls(connection, model))
+
+    def history(self, flow: str, steps: Sequence[str], models: Sequence[str]) -> History:
+        """What a flow's earlier runs say of its next one.
+
+        Args:
+            flow: Its name.
+            steps: Those of its steps that ask models.
+            models: Full names of the models that it may ask.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: history(connection, flow, steps, models))
 
     def export(self, folder: Path) -> list[Path]:
         """Writes each table as a Parquet file, replacing files of these names.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from orchestration_nb.flow import draw
@@ -10,10 +9,9 @@ from orchestration_nb.flows import Flow
 from orchestration_nb.ledger import RunDetails
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.details import details_card, details_text
-from orchestration_nb.notebook.figures import count
+from orchestration_nb.notebook.planned import plan_card, plan_text
 from orchestration_nb.notebook.screen import account_bundle, progress_bundle
 from orchestration_nb.notebook.session import is_under_way
-from orchestration_nb.notebook.text import table_text
 from orchestration_nb.plan import Plan
 from orchestration_nb.runs import Run
 
@@ -28,19 +26,6 @@ def _flow_card(flow: Flow) -> str:
     return f'<div class="head"><span class="name">{markup.esc(flow.name)}</span></div>{about}{draw(flow.graph)}'
 
 
-def _plan_card(plan: Plan) -> str:
-    return (
-        f'<div class="head"><span class="name">{markup.esc(plan.flow.name)}</span>'
-        f'<span class="chip skipped">plan</span><span>{markup.esc(count(plan.items, "item"))}; no call was made</span>'
-        f"</div>{draw(plan.flow.graph, counts=plan.counts)}{markup.table(*_plan_table(plan), ('calls',))}"
-    )
-
-
-def _plan_table(plan: Plan) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    rows = [(line.step, line.kind, line.calls if line.model else "–", line.model or "–") for line in plan.lines]
-    return ("step", "kind", "calls", "model"), rows
-
-
 def flow_bundle(flow: Flow) -> dict[str, str]:
     """A flow as HTML (its graph, drawn) and text."""
     steps = ", ".join(step.name for step in flow.graph.steps)
@@ -48,8 +33,8 @@ def flow_bundle(flow: Flow) -> dict[str, str]:
 
 
 def plan_bundle(plan: Plan) -> dict[str, str]:
-    """A plan as HTML (the graph, and how many calls would be made of which model) and text."""
-    return {"text/html": markup.page(_plan_card(plan)), "text/plain": table_text(*_plan_table(plan), width=60)}
+    """A plan as HTML (the graph, the cost as intervals, a line a step) and text."""
+    return {"text/html": markup.page(plan_card(plan)), "text/plain": plan_text(plan)}
 
 
 def register(shell: Any) -> None:

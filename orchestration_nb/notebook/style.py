@@ -35,5 +35,10 @@ border-bottom:1px solid var(--line);background:none;white-space:normal;overflow-
 .onb code{font-family:var(--jp-code-font-family,monospace);font-size:.92em;color:inherit;background:none;padding:0;
 white-space:pre-wrap;overflow-wrap:anywhere}
 .onb .story{margin:2px 0;padding-left:18px;color:var(--t2)}.onb .story li{margin:0}
+.onb svg.cost{max-width:100%;height:auto;font-size:12px}
+.onb svg.cost text{fill:var(--t1)}.onb svg.cost .dim{fill:var(--t2)}.onb svg.cost .whole{font-weight:600}
+.onb svg.cost line{stroke:var(--go);stroke-width:5;stroke-opacity:.35;stroke-linecap:round}
+.onb svg.cost circle{fill:var(--go)}.onb svg.cost .was{stroke:var(--ok);stroke-width:3}
+.onb svg.cost .most{stroke:var(--bad);stroke-width:2;stroke-dasharray:4 3}
 .onb .line{color:var(--bad);padding:2px 0}
 """
