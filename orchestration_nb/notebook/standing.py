@@ -1,6 +1,6 @@
-"""How circuits, limits and batches stand: tables for ``status`` in a notebook and a terminal.
+"""How budgets, circuits, limits and batches stand: tables for ``status`` in a notebook and a terminal.
 
-The circuits and the pace are those of this process. Batches belong to all processes of the workspace, and a
+The circuits and the pace are those of this process. Budgets and batches belong to all processes of the workspace, and a
 terminal, which has asked no model itself, reads the circuits' last changes from the ledger.
 """
 
@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from orchestration_nb.cost.budget import Standing
 from orchestration_nb.engine.loop import wait
 from orchestration_nb.notebook import markup
-from orchestration_nb.notebook.figures import span
+from orchestration_nb.notebook.figures import span, usd
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.resilience import Breakers, Limits
 from orchestration_nb.state.batches import BatchStore
 from orchestration_nb.terminal import records
 from orchestration_nb.workspace import Workspace
 
+BAR: Final = 12
+"""Characters of a budget's bar."""
 _LAST_CHANGES: Final = """
 select model, state, failure_rate, attempts, coalesce(reason, '') as reason, changed_at from circuits
 qualify row_number() over (partition by model order by changed_at desc, rowid desc) = 1 order by model
@@ -42,7 +45,7 @@ def standing_of(workspace: Workspace) -> list[StandingTable]:
     Raises:
         StateError: If the state cannot be read.
     """
-    return _told(_circuits(workspace), _limits(workspace), _batches(workspace))
+    return _told(_budgets(workspace), _circuits(workspace), _limits(workspace), _batches(workspace))
 
 
 def recorded_standing(workspace: Workspace) -> list[StandingTable]:
@@ -51,11 +54,41 @@ def recorded_standing(workspace: Workspace) -> list[StandingTable]:
     Raises:
         WorkspaceError: If a store cannot be read.
     """
-    return _told(_last_changes(workspace), _batches(workspace))
+    return _told(_budgets(workspace), _last_changes(workspace), _batches(workspace))
 
 
 def _told(*tables: StandingTable) -> list[StandingTable]:
     return [table for table in tables if table.rows]
+
+
+def _budgets(workspace: Workspace) -> StandingTable:
+    standings = wait(workspace.engine.submit(workspace.budgets.standings()))
+    return StandingTable(
+        title="Budgets and quotas",
+        header=("name", "spent", "of", "set aside", "", "begins anew", "then"),
+        rows=[
+            (
+                standing.name,
+                _amount(standing, standing.spent),
+                _amount(standing, standing.limit),
+                _amount(standing, standing.held) if standing.held else "",
+                bar(standing.share),
+                f"{standing.ends_at:%Y-%m-%d %H:%M} UTC" if standing.ends_at else "never",
+                standing.reached,
+            )
+            for standing in standings
+        ],
+    )
+
+
+def _amount(standing: Standing, amount: float) -> str:
+    return usd(amount) if standing.kind == "usd" else f"{amount:,.0f} {standing.kind}"
+
+
+def bar(share: float) -> str:
+    """A share as a bar and a number: ``██████░░░░░░ 50 %``."""
+    full = min(BAR, round(share * BAR))
+    return f"{'█' * full}{'░' * (BAR - full)} {share:.0%}".replace("%", " %")
 
 
 def _circuits(workspace: Workspace) -> StandingTable:

@@ -7,7 +7,9 @@ import pytest
 
 from orchestration_nb.engine.loop import wait
 from orchestration_nb.events import CircuitChanged, CircuitState
-from orchestration_nb.notebook.standing import recorded_standing, standing_bundle, standing_of, standing_text
+from orchestration_nb.flows import Flow
+from orchestration_nb.notebook.figures import usd
+from orchestration_nb.notebook.standing import bar, recorded_standing, standing_bundle, standing_of, standing_text
 from orchestration_nb.state.batches import BatchRow, BatchStore
 from orchestration_nb.workspace import Workspace
 
@@ -72,3 +74,33 @@ def test_a_batch_under_way_is_shown_and_escaped(house: Workspace) -> None:
     bundle = standing_bundle([table])
     assert "batch_&lt;7&gt;" in bundle["text/html"]
     assert "Batches\n\nmodel" in standing_text([table]) == bundle["text/plain"]
+
+
+def test_budgets_and_quotas_stand_with_a_bar_and_their_period(workspace: Path) -> None:
+    (workspace / "orchestrate.toml").write_text(
+        "[sim]\nlatency_scale = 0\n"
+        "[budgets.month]\nusd = 0.001\nperiod = 'month'\nreached = 'alert'\n"
+        "[quotas.each-user]\nrequests = 50\nper = 'user'\n"
+    )
+    house = Workspace(workspace)
+    flow = Flow.from_source("topic = llm(f'What is it? {body}', max_tokens=20)", name="triage", workspace=house)
+    run = flow.map([{"body": f"a bill of {number} dollars"} for number in range(25)])
+    spent_usd = run.progress.billed_usd
+    for tables in (standing_of(house), recorded_standing(Workspace(workspace))):
+        (table,) = [table for table in tables if table.title == "Budgets and quotas"]
+        rows = {row[0]: row for row in table.rows}
+        month, user = rows["month"], rows[f"each-user ({house.user})"]
+        assert month[1:4] == (usd(spent_usd), "$0.0010", "")
+        assert month[4] == bar(spent_usd / 0.001)
+        assert month[5].endswith("-01 00:00 UTC")
+        assert month[6] == "alert"
+        assert user[1:5] == ("25 requests", "50 requests", "", "██████░░░░░░ 50 %")
+        assert user[5] == "never"
+
+
+@pytest.mark.parametrize(
+    ("share", "drawn"),
+    [(0, "░░░░░░░░░░░░ 0 %"), (0.004, "░░░░░░░░░░░░ 0 %"), (1, "████████████ 100 %"), (8.4, "████████████ 840 %")],
+)
+def test_a_bar_never_leaves_its_place(share: float, drawn: str) -> None:
+    assert bar(share) == drawn

@@ -90,6 +90,10 @@ def test_a_run_that_waits_for_its_budget_is_resumed_and_nothing_is_paid_twice(
     (run_id,) = Ledger(tmp_path).sql("select run_id from runs")["run_id"]
     assert f"`orchestrate resume {run_id} --budget USD` goes on with it" in first.err
 
+    again = orchestrate("resume", run_id)
+    assert again.code == 4  # not a cent more was given
+    assert calls(tmp_path) == paid
+
     done = orchestrate("resume", run_id[:-6], "--budget", "1")
     assert done.code == 0
     assert f"triage ({run_id}) is paused: {paid} of 40 items are done and are not paid again." in done.out
@@ -99,8 +103,8 @@ def test_a_run_that_waits_for_its_budget_is_resumed_and_nothing_is_paid_twice(
     copy = Path(done.out.splitlines()[-1].removeprefix("done: "))
     assert outputs(copy, 2) == "40"
     runs = Ledger(tmp_path).sql("select status, resumes from runs order by run_id")
-    assert runs["status"].tolist() == ["paused", "done"]
-    assert runs["resumes"].tolist()[1:] == [run_id]
+    assert runs["status"].tolist() == ["paused", "paused", "done"]
+    assert runs["resumes"].tolist()[1:] == [run_id, run_id]
 
     needless = orchestrate("resume", "last")
     assert needless.code == 2
