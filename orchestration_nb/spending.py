@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from orchestration_nb.catalog import Price
 from orchestration_nb.cost.budget import dollars
-from orchestration_nb.cost.burn import Burn
+from orchestration_nb.cost.burn import Burn, burns
+from orchestration_nb.engine.loop import wait
 from orchestration_nb.errors import UnknownModelError, UsageError
 from orchestration_nb.events import Repriced
 from orchestration_nb.ledger import Repricing, Spend, corrections
@@ -40,7 +41,11 @@ def spending(workspace: Workspace, by: str, days: int) -> Spending:
         UsageError: If money cannot be told apart by that.
         WorkspaceError: If ledger or state cannot be read.
     """
-    return Spending(spend=workspace.ledger.spend(by, days=days))
+    spend = workspace.ledger.spend(by, days=days)
+    if not workspace.settings.budgets:
+        return Spending(spend=spend)
+    standings = wait(workspace.engine.submit(workspace.budgets.standings()))
+    return Spending(spend=spend, burns=tuple(burns(standings, workspace.clock.now())))
 
 
 def headline(spending: Spending) -> list[str]:

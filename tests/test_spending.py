@@ -6,13 +6,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from orchestration_nb.catalog import Price
-from orchestration_nb.cost.burn import Burn
+from orchestration_nb.cost.burn import Burn, BurnWatch
 from orchestration_nb.errors import UnknownModelError, UsageError
+from orchestration_nb.flows import Flow
 from orchestration_nb.ledger import JournalFile
 from orchestration_nb.spending import PriceToMend, burn_rows, headline, moment, repricing_sentences, spending
+from orchestration_nb.testing import FakeProvider, fake_workspace
 from orchestration_nb.workspace import Workspace
 from tests.ledger import happened
 
@@ -64,6 +67,27 @@ def test_budgets_say_where_they_end() -> None:
         "$120.00 on 01 December, used up on 26 November 00:00 UTC", "too early to say", "–",
     ]  # fmt: skip
     assert told[0][:-1] == ("a", "$60.00", "$100.00", "60%", "$1.00")
+
+
+def test_budgets_of_the_settings_stand_beside_what_was_spent(workspace: Path) -> None:
+    (workspace / "orchestrate.toml").write_text('[budgets.month]\nusd = 0.01\nperiod = "month"\n')
+    house = fake_workspace(workspace, FakeProvider(lambda _request: "fine"))
+    Flow.from_source("topic = llm('What is it about?')", name="triage", workspace=house).run()
+    (burn,) = spending(house, "model", 30).burns
+    assert (burn.budget, burn.limit_usd) == ("month", 0.01)
+    assert burn.spent_usd == pytest.approx(20e-6)
+    assert burn.ends is not None
+    assert burn.ends.day == 1
+
+
+def test_a_run_that_burns_too_fast_stands_among_the_alerts(workspace: Path) -> None:
+    house = fake_workspace(workspace, FakeProvider(lambda _request: "fine"))
+    house.listeners.append(BurnWatch(clock=house.clock, on_alert=house._note_soon))
+    flow = Flow.from_source("topic = llm(body)", name="triage", workspace=house)
+    run = flow.map(pd.DataFrame({"body": [f"ticket {n}" for n in range(60)]}), budget=0.0008, on_budget="alert")
+    told = house.ledger.sql("select run_id, message from alerts where kind = 'burn'").to_numpy().tolist()
+    assert [run_id for run_id, _ in told] == [run.id]
+    assert told[0][1].startswith("At this pace the run's budget of $0.0008 lasts for about 40 of 60 items")
 
 
 class TestPriceToMend:

@@ -12,10 +12,10 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from orchestration_nb.clock import Clock
-from orchestration_nb.cost.budget import dollars
+from orchestration_nb.cost.budget import Standing, dollars
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.events import BudgetAlert, CallFinished, Event, ItemFinished, RunFinished, RunStarted
 from orchestration_nb.ids import RunId
@@ -30,38 +30,6 @@ LOOK_S: Final = 1.0
 """Seconds from one look at all budgets to the next."""
 
 _log = logging.getLogger(__name__)
-
-
-class Standing(Protocol):
-    """How one account of a budget stands."""
-
-    @property
-    def name(self) -> str:
-        """The budget, and whose it is: ``support-month (support)``."""
-
-    @property
-    def kind(self) -> str:
-        """``usd``; quotas are ``requests`` and ``tokens``."""
-
-    @property
-    def limit(self) -> float:
-        """The most of it."""
-
-    @property
-    def spent(self) -> float:
-        """What is settled."""
-
-    @property
-    def held(self) -> float:
-        """What is set aside for calls that are under way."""
-
-    @property
-    def begins_at(self) -> datetime | None:
-        """When the period began (naive UTC), or ``None`` where it never begins anew."""
-
-    @property
-    def ends_at(self) -> datetime | None:
-        """When it begins anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,6 +159,11 @@ _CALL = Load(
     into=(
         "insert into calls by name select * exclude (prompt, reply) from staged_call",
         "insert into texts by name select call_id, prompt, reply from staged_call",
+        # What a process may have been billed for when it was killed is recorded by another one, after the run's end.
+        """update runs set
+               cost_usd = (select sum(calls.cost_usd) from calls where calls.run_id = runs.run_id),
+               billed_usd = (select sum(calls.billed_usd) from calls where calls.run_id = runs.run_id)
+           where cost_usd is not null and run_id in (select run_id from staged_call where recovered)""",
     ),
 )
 _REQUEST = Load(

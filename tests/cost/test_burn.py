@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from orchestration_nb.cost.burn import LEAST_CALLS, BurnWatch, Standing, burn_of, burns
+from orchestration_nb.cost.budget import Standing
+from orchestration_nb.cost.burn import LEAST_CALLS, BurnWatch, burn_of, burns
 from orchestration_nb.errors import StateError
 from orchestration_nb.events import BudgetAlert
 from orchestration_nb.testing import EPOCH, ManualClock
@@ -18,15 +19,18 @@ from tests.ledger import happened
 NOVEMBER, DECEMBER = datetime(2026, 11, 1), datetime(2026, 12, 1)  # noqa: DTZ001 - naive UTC, as the ledger has it
 
 
-@dataclass(frozen=True, kw_only=True)
-class Account:
-    name: str = "support-month (support)"
-    kind: str = "usd"
-    limit: float = 100.0
-    spent: float = 0.0
-    held: float = 0.0
-    begins_at: datetime | None = NOVEMBER
-    ends_at: datetime | None = DECEMBER
+def account(**fields: Any) -> Standing:
+    month: dict[str, Any] = {
+        "name": "support-month (support)",
+        "kind": "usd",
+        "limit": 100.0,
+        "spent": 0.0,
+        "held": 0.0,
+        "begins_at": NOVEMBER,
+        "ends_at": DECEMBER,
+        "reached": "reject",
+    }
+    return Standing(**(month | fields))
 
 
 def on_day(day: float) -> datetime:
@@ -35,38 +39,38 @@ def on_day(day: float) -> datetime:
 
 class TestForecast:
     def test_a_period_goes_on_as_it_went(self) -> None:
-        burn = burn_of(Account(spent=60.0), on_day(15))
+        burn = burn_of(account(spent=60.0), on_day(15))
         assert burn.forecast_usd == pytest.approx(120.0)
         assert burn.passes
         assert burn.dry_at == on_day(25)
 
     def test_a_budget_that_lasts_is_none_to_tell_of(self) -> None:
-        burn = burn_of(Account(spent=50.0), on_day(15))
+        burn = burn_of(account(spent=50.0), on_day(15))
         assert burn.forecast_usd == pytest.approx(100.0)
         assert not burn.passes
         assert burn.dry_at is None
 
     def test_the_first_hours_of_a_month_say_nothing(self) -> None:
-        burn = burn_of(Account(spent=5.0), on_day(0.1))
+        burn = burn_of(account(spent=5.0), on_day(0.1))
         assert burn.forecast_usd is None
         assert not burn.passes
 
     def test_without_an_end_there_is_no_forecast(self) -> None:
-        assert burn_of(Account(spent=99.0, begins_at=None, ends_at=None), on_day(3)).forecast_usd is None
+        assert burn_of(account(spent=99.0, begins_at=None, ends_at=None), on_day(3)).forecast_usd is None
 
     def test_what_is_used_up_already_is_told_by_its_share(self) -> None:
-        assert not burn_of(Account(spent=100.0), on_day(15)).passes
-        assert burn_of(Account(spent=0.0, limit=0.0), on_day(15)).share == 1.0
+        assert not burn_of(account(spent=100.0), on_day(15)).passes
+        assert burn_of(account(spent=0.0, limit=0.0), on_day(15)).share == 1.0
 
     def test_quotas_are_no_money_and_the_fullest_comes_first(self) -> None:
-        found = burns([Account(spent=1), Account(name="day", spent=9), Account(kind="requests", spent=50)], on_day(9))
+        found = burns([account(spent=1), account(name="day", spent=9), account(kind="requests", spent=50)], on_day(9))
         assert [burn.budget for burn in found] == ["day", "support-month (support)"]
 
 
 class Watched:
     """A watch over accounts that the test sets, and what it told."""
 
-    def __init__(self, *accounts: Account) -> None:
+    def __init__(self, *accounts: Standing) -> None:
         self.clock = ManualClock()
         self.accounts: Sequence[Standing] = accounts
         self.alerts: list[BudgetAlert] = []
@@ -94,10 +98,10 @@ class Watched:
             await self.clock.advance(each_s)
 
 
-def burning(**fields: float) -> Account:
+def burning(**fields: Any) -> Standing:
     """Half of January is over (when the clock of these tests begins), and more than half is spent."""
     half = timedelta(days=15)
-    return Account(**({"spent": 70.0} | fields), begins_at=EPOCH - half, ends_at=EPOCH + half)  # type: ignore[arg-type]
+    return account(**({"spent": 70.0} | fields), begins_at=EPOCH - half, ends_at=EPOCH + half)
 
 
 class TestPeriods:
@@ -141,7 +145,7 @@ class TestPeriods:
         await watched.pay(LEAST_CALLS, each_s=1)
         await watched.clock.advance(30 * 86_400)
         watched.accounts = [
-            Account(spent=70.0, begins_at=EPOCH + timedelta(days=15), ends_at=EPOCH + timedelta(days=45))
+            account(spent=70.0, begins_at=EPOCH + timedelta(days=15), ends_at=EPOCH + timedelta(days=45))
         ]
         await watched.pay(1)
         assert len(watched.alerts) == 2

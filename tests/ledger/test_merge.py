@@ -166,6 +166,13 @@ class TestRuns:
         )
         assert (run.items_ok, run.items_failed, run.cost_usd, run.billed_usd) == (1, 1, 0.25, 0.0)
 
+    def test_of_a_dead_process_counts_what_another_one_learns_later(self, write: Write, ledger: Ledger) -> None:
+        write(happened.run_started("r1"), happened.call("r1"))
+        assert ledger.runs().billed_usd.tolist() == [0.25]
+        write(happened.call("r1", cost_usd=0.0, billed_usd=2.0, bill_unknown=True, recovered=True))
+        run = ledger.sql("from runs").iloc[0]
+        assert (run.status, run.cost_usd, run.billed_usd) == ("failed", 0.25, 2.25)
+
     def test_dies_between_two_looks(self, tmp_path: Path, ledger: Ledger) -> None:
         journal = JournalFile(tmp_path)
         journal.write(happened.run_started("r1"))
