@@ -21,6 +21,7 @@ from orchestration_nb.options import RunOptions, amount, check_options, count
 from orchestration_nb.plan import Plan
 from orchestration_nb.planning.forecast import Setting, plan_of
 from orchestration_nb.planning.hindsight import keep, watch
+from orchestration_nb.providers.batches import refused_batch_models
 from orchestration_nb.routing.fallback import models_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
@@ -133,7 +134,7 @@ class Flow:
         table = _input(frame, options)
         bound = self._bound(table, {})
         function, strategy, model = _chosen(workspace, options)
-        _check_models(workspace, bound, model, function)
+        _check_models(workspace, bound, model, function, batch=options.get("batch", False))
         setting = Setting(
             strategy=strategy,
             function=function,
@@ -180,8 +181,10 @@ def _input(frame: Any, options: RunOptions) -> Table | None:
 def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions) -> Run:
     settings, clock = workspace.settings, workspace.clock
     account, concurrency = _account(workspace, flow, options), count(options, settings.concurrency)
+    if options.get("batch"):
+        concurrency = settings.batch.most_requests  # all of a batch wait at once, and nothing is on a wire of ours
     strategy, strategy_name, model = _chosen(workspace, options)
-    _check_models(workspace, bound, model, strategy)
+    _check_models(workspace, bound, model, strategy, batch=options.get("batch", False))
     requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
     budget = _budget(workspace, flow, run_id, account, options)
@@ -202,10 +205,11 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         fresh=options.get("fresh", False),
         seed=options.get("seed", 0),
         degrade=options.get("degrade", settings.degrade),
-        batch=options.get("batch", False),
         progress=progress,
         listeners=(requests, *watch(flow, workspace, size, (strategy_name, model)), *workspace.listeners),
     )
+    if options.get("batch"):
+        context.batches = workspace.batches(lambda: progress.at_work)
     started = begun(
         run_id=run_id,
         flow=flow.name,
@@ -222,7 +226,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         user=spender.user,
         notebook=spender.notebook,
         resumes=account.root,
-        batch=context.batch,
+        batch=context.batches is not None,
         started_at=clock.now(),
         package_version=__version__,
     )
@@ -298,7 +302,9 @@ def _chosen(workspace: Workspace, options: RunOptions) -> tuple[Strategy, str, s
     return found, str(getattr(found, "__name__", strategy)), model
 
 
-def _check_models(workspace: Workspace, bound: BoundFlow, model: str | None, strategy: Strategy) -> None:
+def _check_models(
+    workspace: Workspace, bound: BoundFlow, model: str | None, strategy: Strategy, *, batch: bool
+) -> None:
     """Finds a model that does not exist or has no key before anything is paid."""
     questions = [question for step in bound.steps for question in step.step.questions]
     named = {question.model for question in questions if question.model is not None}
@@ -312,8 +318,10 @@ def _check_models(workspace: Workspace, bound: BoundFlow, model: str | None, str
     for question in questions:
         if question.strategy is not None:
             named.update(models_of(workspace.strategies.find(question.strategy)))
-    for name in sorted(named):
-        workspace.usable(name)
+    usable = [workspace.usable(name) for name in sorted(named)]
+    refused = refused_batch_models(workspace.providers, usable) if batch else None
+    if refused is not None:
+        raise refused
 
 
 def _answer_at_once(pending: Pending) -> Any:

@@ -158,6 +158,11 @@ class Run:
         return self._workspace.ledger.sql("SELECT * FROM calls WHERE run_id = ? ORDER BY call_id", [self.id])
 
     @property
+    def left_under_way(self) -> int:
+        """Calls that go on in batches at their providers after the run was cancelled; the same cell joins them."""
+        return sum(batch.waiting for batch in self._flow_run.left_under_way)
+
+    @property
     def cost_usd(self) -> float:
         """US dollars at list price, cache hits included."""
         return self.progress.cost_usd

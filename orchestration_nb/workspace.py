@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,11 @@ from orchestration_nb.config import (
     user_folder,
 )
 from orchestration_nb.cost import prices
-from orchestration_nb.cost.budget import Budgets, LostCall, dollars
+from orchestration_nb.cost.budget import Budgets, LostCall
 from orchestration_nb.cost.cache import ExactCache
+from orchestration_nb.engine.batch_course import BatchPolicy
+from orchestration_nb.engine.batching import BatchSender
+from orchestration_nb.engine.bookkeeping import lost_call
 from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
 from orchestration_nb.engine.services import Services
 from orchestration_nb.errors import NotAuthorisedError, UnknownModelError, UsageError, WorkspaceError
@@ -36,6 +40,7 @@ from orchestration_nb.providers.replay import ReplayProvider
 from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
+from orchestration_nb.state.batches import BatchStore
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
 from orchestration_nb.state.replies import Replies
@@ -95,7 +100,7 @@ class Workspace:
             self.settings.budgets,
             self.settings.quotas,
             on_alert=self._note_soon,
-            on_lost=_tell_lost,
+            on_lost=self._note_lost,
         )
         self.strategies: Strategies = STRATEGIES
         self.listeners: list[Listener] = []
@@ -238,6 +243,8 @@ class Workspace:
             providers=self.providers,
             journal=JournalFile(self.folder, durable=settings.ledger.durable),
             cache=self._cache(),
+            budgets=self.budgets,
+            paid_in_batches=self._paid_in_batches,
             circuits=Breakers(BreakerPolicy(**settings.breaker.model_dump()), self.clock, self._note),
             limits=Limits(self.desk, self.owners, self.clock, settings.limits, self._keys()),
             retry=RetryPolicy(**retry.model_dump()),
@@ -250,6 +257,21 @@ class Workspace:
         """The name of each provider's key: what shares a key shares its limits."""
         hosted = {name: each for name, each in self.providers.items() if isinstance(each, HostedProvider)}
         return {name: each.key_name for name, each in hosted.items()}
+
+    def batches(self, active: Callable[[], int]) -> BatchSender:
+        """What sends the calls of one run through the providers' batch APIs.
+
+        Args:
+            active: How many items of the run are at work.
+        """
+        return BatchSender(
+            self.providers,
+            BatchStore(self.desk),
+            self.owners,
+            self.clock,
+            BatchPolicy(**self.settings.batch.model_dump()),
+            active=active,
+        )
 
     def _note(self, event: Event) -> None:
         """Journals what no single run did, and tells the listeners."""
@@ -269,6 +291,14 @@ class Workspace:
         )
         return ExactCache(store, self.clock, keep_days=settings.cache_ttl_days)
 
+    def _paid_in_batches(self) -> frozenset[str]:
+        rows = self.ledger.sql("select distinct cache_key from calls where batch and status = 'ok' and cache = 'none'")
+        return frozenset(rows["cache_key"])
+
+    def _note_lost(self, call: LostCall) -> None:
+        reserved_at = datetime.fromtimestamp(call.reserved_us / 1e6, UTC).replace(tzinfo=None)
+        self._note_soon(lost_call(call.facts, call.usd, reserved_at))
+
     def _note_soon(self, event: Event) -> None:
         """The same, in a turn of its own: what goes wrong with it holds up nobody's money."""
         asyncio.get_running_loop().call_soon(self._note, event)
@@ -285,10 +315,6 @@ class Workspace:
             await provider.close()
         self.desk.close()
         self.owners.close()
-
-
-def _tell_lost(call: LostCall) -> None:
-    _log.warning("A process died with a call under way: it is counted at %s, the most it can cost.", dollars(call.usd))
 
 
 _REPLAY = "replay/"

@@ -80,6 +80,17 @@ class BatchSender:
         self._asked_before: Counter[str] = Counter()
         self._refusals: dict[str, int] = {}
 
+    def price_factor(self, model: Model) -> float:
+        """What a request to the model costs in a batch, as a share of the list price.
+
+        Raises:
+            BadRequestError: If its provider has no batch API.
+        """
+        provider = self._providers.get(model.provider)
+        if not isinstance(provider, BatchingProvider) or provider.batch_price is None:
+            raise no_batches(model.provider)
+        return provider.batch_price
+
     async def known(self, key: str) -> bool:
         """Whether a question stands in a batch, or its answer is kept: its money was set aside when it was sent."""
         return await self._store.place(key) is not None

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
+
+import orjson
 
 from orchestration_nb.calls import Attempt, CacheHit, RawReply, Reply, Request, Status, Usage
 from orchestration_nb.catalog import FREE, Model, Price
@@ -138,6 +142,8 @@ class CallBook:
         self._bill_unknown = False
         self._latency_ms = 0.0
         self._hold: Hold | None = None
+        self._batch = False
+        self._paid_before = False
         self._sent_s: float | None = None
         self._number = 0
         self._wait_ms = 0.0
@@ -148,6 +154,45 @@ class CallBook:
         self._latency_ms += self._wait_ms
         if number > 1:
             self._run.progress.retries += 1
+
+    @property
+    def hold(self) -> Hold:
+        """The money of the attempt that is under way."""
+        assert self._hold is not None
+        return self._hold
+
+    def facts(self) -> bytes:
+        """What is written down beside the money: enough for a row of the ledger, should this process die."""
+        origin = self._requests.request.origin
+        return orjson.dumps(
+            {
+                "call_id": self._id,
+                "request_id": self._requests.request.id,
+                "run_id": self._run.run_id,
+                "model": self.model.name,
+                "provider": self.model.provider,
+                "simulated": self.model.simulated,
+                "sample": self._sample,
+                "cache_key": self.key,
+                "step": origin.step,
+                "item": origin.item,
+                "batch": self._batch,
+            }
+        )
+
+    def in_batch(self, price_factor: float) -> None:
+        """The call goes through a batch API, at a share of the list price."""
+        assert self.model.price is not None
+        self.model, self._batch = replace(self.model, price=self.model.price.times(price_factor)), True
+
+    def paid_before(self) -> None:
+        """The process that was killed had written the answer down as paid: it is not counted as billed twice."""
+        self._paid_before = True
+
+    def left_under_way(self, error: BaseException) -> None:
+        """The attempt goes on at the provider while this call ends: its money stays set aside for who joins it."""
+        self._end_attempt(status_of(error), error, None)
+        self._hold = None
 
     def withdraw(self) -> None:
         """The attempt was not sent after all, and will be begun again."""
@@ -233,7 +278,8 @@ class CallBook:
         self._longest_prompt = max(self._longest_prompt, usage.input_tokens)
         cost_usd = self._cost_of(raw)
         self._cost_usd += cost_usd
-        self._spend(cost_usd)
+        if not self._paid_before:
+            self._spend(cost_usd)
         self._hold.settle(cost_usd, usage.input_tokens + usage.output_tokens)
 
     def _cost_of(self, paid: RawReply | CachedReply) -> float:
@@ -313,7 +359,7 @@ class CallBook:
                 cache=reply.cache if reply else "none",
                 cache_key=self.key,
                 similarity=reply.similarity if reply else None,
-                batch=False,
+                batch=self._batch,
                 attempts=tuple(self._attempts),
                 started_at=self._started_at,
                 prompt=readable(self._requests.request),
@@ -336,4 +382,48 @@ def _sum(left: Usage, right: Usage) -> Usage:
         cache_write_tokens=left.cache_write_tokens + right.cache_write_tokens,
         output_tokens=left.output_tokens + right.output_tokens,
         reasoning_tokens=left.reasoning_tokens + right.reasoning_tokens,
+    )
+
+
+def lost_call(facts: Mapping[str, Any], usd: float, reserved_at: datetime) -> CallFinished:
+    """The row of a call whose process died while it was under way: settled at the most that it can cost.
+
+    Args:
+        facts: What :meth:`CallBook.facts` wrote down beside its money.
+        usd: The most that it can cost, in US dollars.
+        reserved_at: When that was set aside (naive UTC).
+    """
+    named = {
+        name: facts[name] for name in ("call_id", "request_id", "run_id", "model", "provider", "sample", "cache_key")
+    }
+    return CallFinished(
+        **named,
+        simulated=facts["simulated"],
+        batch=facts["batch"],
+        status="failed",
+        error_type="ProcessDied",
+        error="Its process died before an answer was recorded; it may have been billed.",
+        input_tokens=0,
+        cached_tokens=0,
+        cache_write_tokens=0,
+        output_tokens=0,
+        reasoning_tokens=0,
+        cost_usd=0.0,
+        billed_usd=usd,
+        bill_unknown=True,
+        recovered=True,
+        input_usd_per_mtok=None,
+        output_usd_per_mtok=None,
+        cached_usd_per_mtok=None,
+        cache_write_usd_per_mtok=None,
+        latency_ms=0.0,
+        ttft_ms=None,
+        finish_reason=None,
+        provider_request_id=None,
+        model_version=None,
+        cache="none",
+        attempts=(),
+        started_at=reserved_at,
+        prompt="",
+        reply=None,
     )

@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestration_nb.calls import RawReply, Reply, Request, Timeouts
-from orchestration_nb.catalog import Price
+from orchestration_nb.catalog import FREE
 from orchestration_nb.cost.bounds import most_input_tokens
 from orchestration_nb.cost.budget import Hold
 from orchestration_nb.engine.bookkeeping import CallBook
@@ -80,19 +81,25 @@ async def pay(call: Call) -> Reply:
             hint=f'Write its price into orchestrate.toml: [models."{model.name}"] input_usd_per_mtok = ..., '
             "output_usd_per_mtok = ...",
         )
-    deadline_s = request.timeout_s or services.retry.deadline_s
+    if run.batches is not None:
+        call.book.in_batch(run.batches.price_factor(model))
+    deadline_s = (request.timeout_s or services.retry.deadline_s) if run.batches is None else math.inf
     payment = _Payment(
         call=call,
         run=run,
         book=call.book,
         asked=request if call.max_tokens == request.max_tokens else replace(request, max_tokens=call.max_tokens),
         provider=provider,
-        price=model.price,
         timeouts=services.timeouts if request.timeout_s is None else replace(services.timeouts, total_s=deadline_s),
         deadline_s=services.clock.monotonic() + deadline_s,
     )
-    raw, value = await retry_waits(payment.attempt, services.retry, services.clock, deadline_s=request.timeout_s)
-    return call.book.answered(raw, value)
+    attempt = payment.attempt if run.batches is None else payment.attempt_in_batch
+    try:
+        raw, value = await retry_waits(attempt, services.retry, services.clock, deadline_s=deadline_s)
+        return call.book.answered(raw, value)
+    finally:
+        for key in payment.batch_keys:
+            run.batches.recorded(key)  # type: ignore[union-attr]  # there are none without
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -105,10 +112,11 @@ class _Payment:
     asked: Request
     """What is sent: the request, or with the model's last reply and what is wrong with it."""
     provider: Sender
-    price: Price
     timeouts: Timeouts
     deadline_s: float
     """Monotonic seconds after which no circuit is waited for."""
+    batch_keys: list[str] = field(default_factory=list)
+    """The attempts that were answered in a batch."""
 
     async def attempt(self, number: int, waited_s: float) -> tuple[RawReply, Any]:
         """One try, with its own money; the circuit is looked at last, so that nothing goes to a model that is down."""
@@ -123,16 +131,46 @@ class _Payment:
             if answered is not None:
                 return answered
 
+    async def attempt_in_batch(self, number: int, waited_s: float) -> tuple[RawReply, Any]:
+        """One try through a batch API: no turn and no circuit, since it all goes out at once and is waited for.
+
+        An attempt that an earlier process of this run handed over has its money aside already, and joins its batch.
+        """
+        run, book, batches = self.run, self.book, self.run.batches
+        assert batches is not None
+        key = f"{book.key}.{number}" + (f".{run.budget.spender.root_run_id}" if self._is_its_own else "")
+        hold = None
+        if await batches.known(key):
+            hold = await run.services.budgets.adopt(key)
+            if not self._is_its_own and book.key in await run.paid_in_batches():
+                book.paid_before()
+        book.begin(number, waited_s, hold or await self._reserve(number))
+        book.send()
+        try:
+            raw = await batches.send(book.model, self.asked, key=key, hold=book.hold)
+        except BaseException as error:
+            if batches.under_way(key):
+                book.left_under_way(error)
+            else:
+                book.attempt_failed(error)
+                self.batch_keys.append(key)
+            raise
+        self.batch_keys.append(key)
+        return raw, self._validated(raw, number)
+
+    @property
+    def _is_its_own(self) -> bool:
+        """Whether no reply to the same question that was asked elsewhere will do."""
+        return self.run.fresh or not self.call.request.cache
+
     async def _under(self, early: Permit | None, number: int, waited_s: float) -> tuple[RawReply, Any] | None:
         """Sends when it may; ``None`` where the circuit opened while the attempt waited, and nothing was sent.
 
         A permit for a closed circuit is taken at the last moment: one that waits in a line says nothing of the model.
         """
         run, services, model = self.run, self.run.services, self.book.model
-        input_tokens = most_input_tokens(self.asked)
         try:
-            hold = await self._reserve(input_tokens, number)
-            self.book.begin(number, waited_s, hold)
+            self.book.begin(number, waited_s, await self._reserve(number))
             async with run.turns:
                 if not run.unpaused.is_set():
                     if number == 1:
@@ -141,7 +179,7 @@ class _Payment:
                     await run.unpaused.wait()
                 turn = services.limits.turn_now(model)
                 if turn is None:
-                    turn = await services.limits.turn(model, tokens=input_tokens + self.asked.max_tokens)
+                    turn = await services.limits.turn(model, tokens=self._most_tokens())
                 permit = early if early is not None and early.valid else services.circuits.permit_now(model.name)
                 if permit is None:
                     turn.unused()
@@ -179,13 +217,19 @@ class _Payment:
         self.book.attempt_answered(raw)
         return value
 
-    async def _reserve(self, input_tokens: int, number: int) -> Hold:
+    def _most_tokens(self) -> int:
+        return most_input_tokens(self.asked) + self.asked.max_tokens
+
+    async def _reserve(self, number: int) -> Hold:
         """Sets the money of an attempt aside; where the budget pauses, waits until somebody raises it."""
-        most_tokens = self.asked.max_tokens
-        most_usd, step = self.price.most_usd(input_tokens, most_tokens), self.call.request.origin.step
+        book, price, max_tokens = self.book, self.book.model.price or FREE, self.asked.max_tokens
+        input_tokens = most_input_tokens(self.asked)
+        most_usd, step = price.most_usd(input_tokens, max_tokens), self.asked.origin.step
         while True:
             try:
-                return await self.run.budget.reserve(most_usd, tokens=input_tokens + most_tokens, step=step)
+                return await self.run.budget.reserve(
+                    most_usd, tokens=input_tokens + max_tokens, step=step, facts=book.facts()
+                )
             except OverBudgetError as refusal:
                 if not refusal.pauses:
                     raise

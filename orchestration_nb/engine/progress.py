@@ -29,6 +29,8 @@ class Progress:
     done: int = 0
     """Items that ended, failed ones included."""
     failed: int = 0
+    at_work: int = 0
+    """Items that were begun and have not ended."""
     in_flight: int = 0
     """Attempts on the wire at this moment."""
     calls: int = 0

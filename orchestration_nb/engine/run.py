@@ -25,6 +25,7 @@ from orchestration_nb.errors import (
 )
 from orchestration_nb.events import ItemFinished, RunFinished, RunStarted, RunStatus, StepFinished
 from orchestration_nb.flow import BoundFlow
+from orchestration_nb.state.batches import BatchRow
 
 OnError = Literal["keep", "stop"]
 """Whether the first item that fails stops the others."""
@@ -56,6 +57,8 @@ class FlowRun:
     """Position of the item, and its step that failed."""
     once: tuple[StepFinished, ...] = ()
     """The steps that were evaluated once for all items."""
+    left_under_way: list[BatchRow] = field(default_factory=list)
+    """Batches that go on at their providers; the same run with ``batch=True`` joins them."""
     _task: asyncio.Task[Any] | None = None
     _stopping: bool = False
     _base: dict[str, Any] = field(default_factory=dict)
@@ -88,6 +91,8 @@ class FlowRun:
         except BaseException as caught:  # noqa: BLE001 - told to whoever waits for the run
             crash = caught
         self._task = None  # from here on there is nothing to cancel
+        if self.context.batches is not None:
+            self.left_under_way = await self.context.batches.close()
         await self._save_replies()
         status, unrecorded = self._record_end(status, unrecorded)
         self.context.progress.status = status
@@ -201,6 +206,7 @@ class FlowRun:
 
     async def _one(self, plan: Plan, index: int, item: Mapping[str, Any]) -> None:
         work = ItemWork(plan, self.context, index, {**self._base, **item, "item": item}, dict(self._broken))
+        self.context.progress.at_work += 1
         try:
             ended = await work.work()
         except RunPaused as signal:
@@ -209,6 +215,8 @@ class FlowRun:
         except (asyncio.CancelledError, ControlSignal) as signal:
             self._take(work.given_up(signal), work.scope)
             raise
+        finally:
+            self.context.progress.at_work -= 1
         self._note_error(work.first_error)
         self._take(ended, work.scope)
 

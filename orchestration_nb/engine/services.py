@@ -12,8 +12,9 @@ from typing import Protocol
 from orchestration_nb.calls import RawReply, Request, Strategy, Timeouts
 from orchestration_nb.catalog import Catalog, Model
 from orchestration_nb.clock import Clock
-from orchestration_nb.cost.budget import RunBudget
+from orchestration_nb.cost.budget import Budgets, RunBudget
 from orchestration_nb.cost.cache import CachedReply
+from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.errors import CallError, OverBudgetError, RateLimit, RunPaused
 from orchestration_nb.events import Event, Journal, Listener
@@ -121,12 +122,15 @@ class Services:
     providers: Mapping[str, Sender]
     journal: Journal
     cache: ReplyCache
+    budgets: Budgets
     circuits: Circuits
     limits: Limits
     retry: RetryPolicy
     timeouts: Timeouts
     clock: Clock
     executor: Executor
+    paid_in_batches: Callable[[], Collection[str]] = frozenset
+    """Reads which questions' answers of batches stand in the ledger, as paid; blocks."""
     flights: dict[str, asyncio.Future[CachedReply | None]] = field(default_factory=dict)
     """Questions that are being asked right now, by digest: who asks the same waits."""
 
@@ -166,12 +170,21 @@ class RunContext:
     """Models that this run does not ask again, by name: the key is refused, or there is no such model."""
     degrade: bool = False
     """A step without an answer yields its default, or ``None``, instead of failing."""
-    batch: bool = False
-    """Calls go through the providers' batch APIs."""
+    batches: BatchSender | None = None
+    """What sends the calls through the providers' batch APIs, or ``None``: each goes out by itself."""
     waits_for: OverBudgetError | None = None
     """The budget that the run waits for."""
     left: bool = False
     """Nobody raises that budget now: what needs it ends as paused."""
+
+    _paid_in_batches: asyncio.Future[Collection[str]] | None = None
+
+    async def paid_in_batches(self) -> Collection[str]:
+        """The questions whose answers of batches stand in the ledger, as paid; read once a run."""
+        if self._paid_in_batches is None:
+            loop = asyncio.get_running_loop()
+            self._paid_in_batches = loop.run_in_executor(self.services.executor, self.services.paid_in_batches)
+        return await asyncio.shield(self._paid_in_batches)
 
     async def wait_for_budget(self, refusal: OverBudgetError) -> None:
         """Pauses the run until it is resumed.

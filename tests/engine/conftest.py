@@ -124,11 +124,13 @@ def make_world(tmp_path: Path) -> Any:
         journal = journal or MemoryJournal()
         catalog = Catalog(aliases={"fast": "fake/small", "medium": "fake/small", "strong": "fake/large"})
         catalog.add(provider.models())
+        budgets = Budgets(desk, owners, clock, {}, {}, on_alert=journal.write, on_lost=print)
         services = Services(
             catalog=catalog,
             providers={provider.name: provider},
             journal=journal,
             cache=ExactCache(store, clock),
+            budgets=budgets,
             circuits=Breakers(BreakerPolicy(), clock, journal.write),
             limits=Limits(desk, owners, clock, {}, {}),
             retry=retry or RetryPolicy(first_wait_s=0.001, most_wait_s=0.001),
@@ -136,7 +138,6 @@ def make_world(tmp_path: Path) -> Any:
             clock=clock,
             executor=executors[-1],
         )
-        budgets = Budgets(desk, owners, clock, {}, {}, on_alert=journal.write, on_lost=print)
         return World(clock, journal, store, services, budgets)
 
     yield make
