@@ -14,6 +14,7 @@ from orchestration_nb.engine.progress import Progress
 from orchestration_nb.engine.run import FlowRun, begun
 from orchestration_nb.engine.services import RunContext
 from orchestration_nb.errors import UsageError
+from orchestration_nb.events import RunStarted
 from orchestration_nb.flow import BoundFlow, Graph, Pending, parse, set_outside
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
@@ -180,15 +181,12 @@ def _input(frame: Any, options: RunOptions) -> Table | None:
 
 def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions) -> Run:
     settings, clock = workspace.settings, workspace.clock
-    account, concurrency = _account(workspace, flow, options), count(options, settings.concurrency)
-    if options.get("batch"):
-        concurrency = settings.batch.most_requests  # all of a batch wait at once, and nothing is on a wire of ours
+    account, concurrency = _account(workspace, flow, options), _concurrency(workspace, options)
     strategy, strategy_name, model = _chosen(workspace, options)
     _check_models(workspace, bound, model, strategy, batch=options.get("batch", False))
     requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
     budget = _budget(workspace, flow, run_id, account, options)
-    spender = budget.spender
     progress = Progress(clock=clock, started_s=clock.monotonic(), items=size, budget_usd=account.limit_usd)
     progress.limited_because = workspace.services.limits.note
     context = RunContext(
@@ -210,30 +208,10 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     )
     if options.get("batch"):
         context.batches = workspace.batches(lambda: progress.at_work)
-    started = begun(
-        run_id=run_id,
-        flow=flow.name,
-        source=flow.graph.source,
-        steps=tuple(step.describe() for step in bound.steps),
-        strategy=strategy_name,
-        model=model,
-        budget_usd=account.limit_usd,
-        concurrency=concurrency,
-        seed=context.seed,
-        sample=options.get("sample"),
-        items=size,
-        tags=spender.tags,
-        user=spender.user,
-        notebook=spender.notebook,
-        resumes=account.root,
-        batch=context.batches is not None,
-        started_at=clock.now(),
-        package_version=__version__,
-    )
     flow_run = FlowRun(
         bound=bound,
         items=table.items() if table is not None else iter([{}]),
-        started=started,
+        started=_beginning(context, bound, flow.graph.source, account, concurrency, options),
         context=context,
         on_error=options.get("on_error", "keep"),
         each=table is not None,
@@ -241,6 +219,39 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     )
     workspace.engine.submit(flow_run.execute())
     return Run(flow, run_id, progress, flow_run, table, workspace, requests)
+
+
+def _concurrency(workspace: Workspace, options: RunOptions) -> int:
+    if options.get("batch"):
+        return workspace.settings.batch.most_requests  # all of a batch wait at once, and nothing is on a wire of ours
+    return count(options, workspace.settings.concurrency)
+
+
+def _beginning(
+    context: RunContext, bound: BoundFlow, source: str, account: _Account, concurrency: int, options: RunOptions
+) -> RunStarted:
+    """What is recorded when a run begins."""
+    spender = context.budget.spender
+    return begun(
+        run_id=context.run_id,
+        flow=context.flow,
+        source=source,
+        steps=tuple(step.describe() for step in bound.steps),
+        strategy=context.strategy_name,
+        model=context.model,
+        budget_usd=account.limit_usd,
+        concurrency=concurrency,
+        seed=context.seed,
+        sample=options.get("sample"),
+        items=context.progress.items,
+        tags=spender.tags,
+        user=spender.user,
+        notebook=spender.notebook,
+        resumes=account.root,
+        batch=context.batches is not None,
+        started_at=context.services.clock.now(),
+        package_version=__version__,
+    )
 
 
 def _budget(workspace: Workspace, flow: Flow, run_id: RunId, account: _Account, options: RunOptions) -> RunBudget:
