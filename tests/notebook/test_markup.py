@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,7 +15,23 @@ from tests.notebook.hostile import PAYLOADS
 from tests.notebook.scripted import progress
 from tests.notebook.test_account import run_of, tickets
 
-TAGS = {"div", "style", "span", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "code", "i"}
+TAGS = {
+    "div",
+    "style",
+    "span",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "details",
+    "summary",
+    "code",
+    "i",
+    "ul",
+    "li",
+}
 ATTRIBUTES = {"class", "title", "style", "role", "aria-valuemax", "aria-valuenow", "open"}
 
 
@@ -49,11 +66,11 @@ def account(**script: Any) -> RunAccount:
 
 
 def of_payload(payload: str) -> RunAccount:
-    """An account in which everything says the payload: column, cell, reply, error, note."""
+    """An account in which everything says the payload: column, cell, reply, error, note, story."""
     script: dict[str, Any] = {"reply": payload, "errors": [payload], "fails": OrchestrationError(payload)}
     run = run_of(pd.DataFrame({payload: [payload]}), **script)
     run.progress.waits_because = payload
-    return account_of(run)
+    return replace(account_of(run), story=(payload,))
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

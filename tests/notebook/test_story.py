@@ -12,7 +12,7 @@ from orchestration_nb.events import BudgetAlert, CircuitChanged, CircuitState
 from orchestration_nb.ids import RunId
 from orchestration_nb.notebook.account import account_of
 from orchestration_nb.notebook.markup import account_card
-from orchestration_nb.notebook.story import CHRONICLE, MOST_ALERTS, MOST_STORIES, Chronicle
+from orchestration_nb.notebook.story import MOST_ALERTS, MOST_STORIES, Chronicle
 from orchestration_nb.notebook.text import account_text
 from orchestration_nb.testing import FakeProvider
 from orchestration_nb.workspace import Workspace
@@ -136,9 +136,10 @@ def test_old_stories_are_forgotten() -> None:
 
 
 def test_the_card_and_the_text_tell_it_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = run_of(tickets())
-    CHRONICLE(run_started(run.id))
-    CHRONICLE(alert("80 % of <b>team</b> is spent.\x1b[2K", run.id))
+    run, chronicle = run_of(tickets()), Chronicle()
+    monkeypatch.setattr("orchestration_nb.notebook.account.CHRONICLE", chronicle)
+    chronicle(run_started(run.id))
+    chronicle(alert("80 % of <b>team</b> is spent.\x1b[2K", run.id))
     account = account_of(run)
     assert "<li>80 % of &lt;b&gt;team&lt;/b&gt; is spent.\\x1b[2K</li>" in account_card(account)
     assert "· 80 % of <b>team</b> is spent.\\x1b[2K" in account_text(account).splitlines()
