@@ -55,6 +55,9 @@ class CacheStore(Protocol):
     async def find_or_claim(self, key: str) -> Stored | Literal["ours", "theirs"]:
         """The entry; where there is none, whether this process has claimed the question or another one has."""
 
+    async def answered(self, keys: Sequence[str]) -> set[str]:
+        """Of these questions, those with an entry; nothing is claimed."""
+
     def keep(self, key: str, reply: bytes) -> None:
         """Keeps a reply, soon, and ends the claim."""
 
@@ -206,6 +209,12 @@ class ExactCache:
             self._note(key)
         self._memory.move_to_end(key)
         return held.reply
+
+    async def answered(self, keys: Sequence[str]) -> set[str]:
+        """Of these questions, those that can be answered from memory or the store; it counts as no use of them."""
+        now = self._now()
+        found = {key for key in keys if (held := self._memory.get(key)) is not None and now <= held.until}
+        return found | await self._store.answered([key for key in keys if key not in found])
 
     async def claim(self, key: str) -> CachedReply | None:
         """The reply from the store, or ``None``: then nobody has answered the question, and it is ours to ask.

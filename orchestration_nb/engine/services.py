@@ -41,6 +41,9 @@ class ReplyCache(Protocol):
     def get(self, key: str) -> CachedReply | None:
         """The reply if it is in memory."""
 
+    async def answered(self, keys: Sequence[str]) -> set[str]:
+        """Of these questions, those that it can answer."""
+
     async def claim(self, key: str) -> CachedReply | None:
         """The reply from the store; ``None``: nobody has it, and of all processes this one asks."""
 

@@ -121,16 +121,11 @@ def _history(workspace: Workspace, flow: str, whos: Mapping[str, Sequence[Who]])
 
 
 def _held(workspace: Workspace, keys: Collection[str]) -> set[str]:
-    """Of these questions, those that the cache can answer; memory is looked at in slices, so that runs go on."""
-    cache, now = workspace.services.cache, workspace.clock.now()
-    found = {key for key in keys if workspace.state.cached(key, now=now) is not None}
-    pending = [key for key in keys if key not in found]
-
-    async def look(some: Sequence[str]) -> list[str]:
-        return [key for key in some if cache.get(key) is not None]
-
+    """Of these questions, those that the cache can answer; looked up in slices, so that runs go on meanwhile."""
+    cache, pending = workspace.services.cache, list(keys)
+    found: set[str] = set()
     for start in range(0, len(pending), _SLICE):
-        found.update(wait(workspace.engine.submit(look(pending[start : start + _SLICE]))))
+        found |= wait(workspace.engine.submit(cache.answered(pending[start : start + _SLICE])))
     return found
 
 

@@ -33,6 +33,10 @@ class Store:
         self.looks += 1
         return self.answers.pop(0) if self.answers else "ours"
 
+    async def answered(self, keys: Any) -> set[str]:
+        self.looks += 1
+        return set(keys) & self.kept.keys()
+
     def keep(self, key: str, reply: bytes) -> None:
         self.kept[key] = reply
 
@@ -152,3 +156,11 @@ async def test_what_json_cannot_hold_stays_in_memory() -> None:
     cache.release("a")
     assert cache.get("a") == half
     assert (store.kept, store.released) == ({}, ["a"])
+
+
+async def test_looking_what_could_be_answered_asks_memory_first_and_claims_nothing() -> None:
+    store = Store(kept={"in the store": b"{}"})
+    cache = ExactCache(store, SystemClock())
+    cache.put("in memory", reply())
+    assert await cache.answered(["in memory", "in the store", "nowhere"]) == {"in memory", "in the store"}
+    assert (store.released, store.used, store.answers) == ([], [], [])

@@ -55,6 +55,9 @@ class MemoryStore:
         self.claims.add(key)
         return "ours"
 
+    async def answered(self, keys: Any) -> set[str]:
+        return set(keys) & self.entries.keys()
+
     def keep(self, key: str, reply: bytes) -> None:
         self.entries[key] = reply
         self.claims.discard(key)
