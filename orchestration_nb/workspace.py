@@ -25,6 +25,7 @@ from orchestration_nb.config import (
 )
 from orchestration_nb.cost import prices
 from orchestration_nb.cost.budget import Budgets, LostCall
+from orchestration_nb.cost.burn import BurnWatch
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.engine.batch_course import BatchPolicy
 from orchestration_nb.engine.batching import BatchSender
@@ -40,6 +41,7 @@ from orchestration_nb.providers.replay import ReplayProvider
 from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
+from orchestration_nb.state import burns
 from orchestration_nb.state.batches import BatchStore
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
@@ -103,7 +105,7 @@ class Workspace:
             on_lost=self._note_lost,
         )
         self.strategies: Strategies = STRATEGIES
-        self.listeners: list[Listener] = []
+        self.listeners: list[Listener] = [self._burn_watch()]
         self.providers: dict[str, Provider] = build(
             self.settings,
             os.environ if environ is None else environ,
@@ -149,7 +151,7 @@ class Workspace:
         """Keeps what was said in this process when the settings file has changed: ``use`` and the listeners."""
         self._pointed = before._pointed
         self.catalog.aliases.update(before._pointed)
-        self.listeners = before.listeners
+        self.listeners += [each for each in before.listeners if not isinstance(each, BurnWatch)]
 
     def models(self) -> list[ModelStatus]:
         """Every model that is known here, usable ones first, with its price and the reason where it cannot be used."""
@@ -271,6 +273,14 @@ class Workspace:
             self.clock,
             BatchPolicy(**self.settings.batch.model_dump()),
             active=active,
+        )
+
+    def _burn_watch(self) -> BurnWatch:
+        return BurnWatch(
+            clock=self.clock,
+            on_alert=self._note_soon,
+            standings=self.budgets.standings,
+            claim=lambda budget, period: self.desk.submit(lambda connection: burns.claim(connection, budget, period)),
         )
 
     def _note(self, event: Event) -> None:
