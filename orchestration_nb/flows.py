@@ -204,7 +204,12 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         seed=options.get("seed", 0),
         degrade=options.get("degrade", settings.degrade),
         progress=progress,
-        listeners=(requests, *watch(flow, workspace, size, (strategy_name, model)), *workspace.listeners),
+        listeners=(
+            requests,
+            *watch(flow, workspace, size, (strategy_name, model)),
+            workspace.burn_watch,
+            *workspace.listeners,
+        ),
     )
     if options.get("batch"):
         context.batches = workspace.batches(lambda: progress.at_work)

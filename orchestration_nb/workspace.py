@@ -105,7 +105,8 @@ class Workspace:
             on_lost=self._note_lost,
         )
         self.strategies: Strategies = STRATEGIES
-        self.listeners: list[Listener] = [self._burn_watch()]
+        self.listeners: list[Listener] = []
+        self.burn_watch = self._burn_watch()
         self.providers: dict[str, Provider] = build(
             self.settings,
             os.environ if environ is None else environ,
@@ -151,7 +152,7 @@ class Workspace:
         """Keeps what was said in this process when the settings file has changed: ``use`` and the listeners."""
         self._pointed = before._pointed
         self.catalog.aliases.update(before._pointed)
-        self.listeners += [each for each in before.listeners if not isinstance(each, BurnWatch)]
+        self.listeners = before.listeners
 
     def models(self) -> list[ModelStatus]:
         """Every model that is known here, usable ones first, with its price and the reason where it cannot be used."""

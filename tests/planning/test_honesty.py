@@ -44,9 +44,7 @@ def test_any_50_past_items_say_what_the_others_cost(
 
 
 @pytest.mark.slow
-def test_without_any_past_the_interval_is_wide_and_says_so(
-    triage: Triage, truth: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_without_any_past_the_interval_is_wide_and_says_so(triage: Triage, truth: pd.DataFrame, tmp_path: Path) -> None:
     flow = triage.flow(tmp_path)
     held = 0
     for seed in SEEDS:

@@ -9,12 +9,12 @@ import pandas as pd
 
 from orchestration_nb import Flow, Workspace
 
-TEXT = r'''
+TEXT = r"""
 queue: Literal["billing", "bug", "refund"] = llm(f"Which queue does this ticket belong to?\n{body}", model="fast")
 history = orders[orders.customer_id == customer_id].tail(5)
 points = [llm(f"One sentence on this order: {order}", model="fast") for order in history.itertuples(index=False)]
 reply = llm(f"Queue: {queue}. History: {points}. Write the reply to:\n{body}") if queue != "bug" else None
-'''
+"""
 
 
 class Triage:
