@@ -71,7 +71,7 @@ class Turn:
         line = self._take_line()
         if isinstance(error, CallError):
             rate_limit = rate_limit or error.rate_limit
-        line.end(self._sent, error, rate_limit)
+        line.end(self._sent, error, rate_limit, tokens)
         if self._grant is not None:
             line.settle(self._grant, error, asked=self._tokens, took=tokens)
 
@@ -211,11 +211,16 @@ class Line:
         if self._alarm is not None and not self._alarm.done():
             self._alarm.set_result(None)
 
-    def end(self, sent: Sent, error: BaseException | None, rate_limit: RateLimit | None) -> None:
+    def end(self, sent: Sent, error: BaseException | None, rate_limit: RateLimit | None, tokens: int) -> None:
         """A call that had its turn is over."""
         retry_after_s = error.retry_after_s if isinstance(error, RateLimitedError) else None
         self.pace.ended(
-            sent, _outcome(error), self._clock.monotonic(), retry_after_s=retry_after_s, rate_limit=rate_limit
+            sent,
+            _outcome(error),
+            self._clock.monotonic(),
+            retry_after_s=retry_after_s,
+            rate_limit=rate_limit,
+            tokens=tokens,
         )
 
     def settle(self, grant: Grant, error: BaseException | None, *, asked: int, took: int) -> None:
@@ -251,7 +256,7 @@ class Line:
 
     def _why(self, waiting: int) -> str:
         calls = f"{waiting:,} {'call waits' if waiting == 1 else 'calls wait'}"
-        gated_s = self.pace.gated_until_s - self._clock.monotonic()
+        gated_s = self.pace.paused_until_s - self._clock.monotonic()
         if self._held_by is not None:
             return f"{said(self._held_by)}: {calls}."
         if gated_s >= 0.5 or self.pace.rate == math.inf:
