@@ -58,6 +58,9 @@ class CacheStore(Protocol):
     async def answered(self, keys: Sequence[str]) -> set[str]:
         """Of these questions, those with an entry; nothing is claimed."""
 
+    async def find(self, key: str) -> Stored | None:
+        """The entry, or ``None``; nothing is claimed."""
+
     def keep(self, key: str, reply: bytes) -> None:
         """Keeps a reply, soon, and ends the claim."""
 
@@ -232,6 +235,14 @@ class ExactCache:
             # All who wait look at the same moments, so that their looks share a transaction.
             await self._clock.sleep(wait_s - self._clock.monotonic() % wait_s)
             wait_s = min(2 * wait_s, MOST_LOOK_S)
+
+    async def peek(self, key: str) -> CachedReply | None:
+        """The reply to that question, from memory or from the store; nothing is claimed."""
+        held = self.get(key)
+        if held is not None:
+            return held
+        found = await self._store.find(key)
+        return None if found is None else self._take(key, found)
 
     def put(self, key: str, reply: CachedReply) -> None:
         """Keeps a reply: in memory at once, in the store within a moment. Ends the claim."""

@@ -16,6 +16,16 @@ create table if not exists replies (
 );
 create index if not exists replies_by_use on replies (used_us);
 """
+QUESTIONS = """
+create table if not exists questions (
+    id integer primary key autoincrement, key text not null unique, context text not null, sealed blob not null
+);
+create trigger if not exists question_of_reply after delete on replies begin
+    delete from questions where key = old.key;
+end;
+create table if not exists thresholds (name text primary key, sealed blob not null);
+"""
+"""The questions behind replies (:mod:`orchestration_nb.state.questions`) go with them."""
 _EVICTED_AT_ONCE: Final = 32
 
 

@@ -77,6 +77,15 @@ class Replies:
         self.trouble: str | None = None
         """Why the cache is off, in one sentence, or ``None`` while it is on."""
 
+    async def find(self, key: str) -> Entry | None:
+        """The entry of that key, or ``None``; nothing is claimed."""
+        if self.trouble is None:
+            try:
+                return await self._desk.submit(lambda connection: self._find(connection, key, self._now_us()))
+            except (sqlite3.Error, WorkspaceError) as error:
+                self._count_strike(error)
+        return None
+
     async def find_or_claim(self, key: str) -> Entry | Turn:
         """The entry of that key; where there is none, who asks the question.
 
@@ -152,13 +161,20 @@ class Replies:
                 self._count_strike(error)
 
     def _find_or_claim(self, connection: sqlite3.Connection, wanted: Claim) -> Entry | Turn:
-        held = cache.find(connection, wanted.key, oldest_us=self._oldest_us(wanted.claimed_us))
+        held = self._find(connection, wanted.key, wanted.claimed_us)
         if held is not None:
-            reply = self._seal.open(wanted.key, held.reply)
-            if reply is not None:
-                return Entry(reply, held.created_us, held.used_us)
-            self._warn_of_strange()
+            return held
         return "ours" if claims.claim(connection, wanted, is_void=self._is_void(wanted.claimed_us)) else "theirs"
+
+    def _find(self, connection: sqlite3.Connection, key: str, now_us: int) -> Entry | None:
+        held = cache.find(connection, key, oldest_us=self._oldest_us(now_us))
+        if held is None:
+            return None
+        reply = self._seal.open(key, held.reply)
+        if reply is None:
+            self._warn_of_strange()
+            return None
+        return Entry(reply, held.created_us, held.used_us)
 
     def _is_void(self, now_us: int) -> Callable[[Claim], bool]:
         def is_void(held: Claim) -> bool:

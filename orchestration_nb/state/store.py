@@ -29,6 +29,7 @@ MIGRATIONS: tuple[str, ...] = (
     windows.TABLES,
     claims.TABLES + cache.TABLES,
     accounts.TABLES,
+    cache.QUESTIONS,
 )
 """One script a version, the first for a new file. Append to it; never change one that was released."""
 
