@@ -7,8 +7,12 @@ opposite; each is looked for by rule. What is let through is compared by weight 
 
 from __future__ import annotations
 
+from typing import Final
+
 from orchestration_nb.cost.wording import Wording
 from orchestration_nb.cost.words import CALENDAR, OPPOSITE, PREFIXES, degree, stem
+
+_CALENDAR: Final = frozenset(map(stem, CALENDAR))
 
 
 def contradict(left: Wording, right: Wording) -> bool:
@@ -27,9 +31,9 @@ def contradict(left: Wording, right: Wording) -> bool:
 
 def _order(one: Wording, other: Wording) -> tuple[tuple[str, ...], list[str], list[str]]:
     """The numbers in their order, the names in theirs, and the names of the calendar, which may stand anywhere."""
-    named = [word for word in one.words if (word in one.exact or word in other.exact) and not word[0].isdigit()]
-    dated = sorted(word for word in named if word in CALENDAR)
-    return one.numbers, [word for word in named if word not in CALENDAR], dated
+    named = [word for word in one.words if (word in one.named or word in other.named) and not word[0].isdigit()]
+    dated = sorted(word for word in named if word in _CALENDAR)
+    return one.numbers, [word for word in named if word not in _CALENDAR], dated
 
 
 def _turned(left: Wording, right: Wording) -> bool:
@@ -43,7 +47,7 @@ def _opposed(left: Wording, right: Wording) -> bool:
     """Whether a word of one text has its opposite in the other."""
     ours = _kinds(left.plain - right.plain)
     theirs = _kinds(right.plain - left.plain)
-    if any(not theirs.isdisjoint(OPPOSITE.get(word, ())) for word in ours - theirs):
+    if any(not (theirs - ours).isdisjoint(OPPOSITE.get(word, ())) for word in ours - theirs):
         return True
     return _prefixed(ours, right) or _prefixed(theirs, left)
 

@@ -37,12 +37,15 @@ def subject(left: Wording, right: Wording) -> set[str]:
 
     Two questions about the ``Wren heat pump`` share three words and may ask anything of it.
     """
-    named = set(left.exact | right.exact | _BY_RULE)
-    followed = set(zip(left.words, left.words[1:], strict=False)) & set(zip(right.words, right.words[1:], strict=False))
-    for word, after in zip(left.words, left.words[1:], strict=False):
-        if word in named and (word, after) in followed:
-            named.add(after)
+    named = set(left.named | right.named | _BY_RULE)
+    followed = _followed(left) & _followed(right)
+    while more := {after for word, after in followed if word in named and after not in named}:
+        named |= more
     return named
+
+
+def _followed(wording: Wording) -> set[tuple[str, str]]:
+    return set(zip(wording.words, wording.words[1:], strict=False))
 
 
 def _shared(ours: Sequence[str], theirs: Sequence[str]) -> int:

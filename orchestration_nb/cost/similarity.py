@@ -119,7 +119,7 @@ class Measure:
             cosine: That of their embeddings, where somebody made them: it then counts instead of the words', which
                 still may say that the two are different.
         """
-        if contradict(left, right):
+        if not left.words or not right.words or contradict(left, right):
             return 0.0
         ours, theirs = residue(left, right)
         if not ours or not theirs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from orchestration_nb.cost.words import ASKED_FOR, DIRECTIONS, HARMLESS, LIMITS, MEASURED, NEGATORS, SPELT, stem
@@ -16,6 +16,7 @@ from orchestration_nb.cost.words import ASKED_FOR, DIRECTIONS, HARMLESS, LIMITS,
 _LONGEST_QUOTE: Final = 12
 _NUMBER = re.compile(r"([$€£]?)(\d+(?:[.,:/-]\d+)*)(%?)([^\W\d_]*)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_POSSESSIVE = re.compile(r"['’]s$")
 _PART = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _CONTRACTED = re.compile(r"(?i)(n['’]t|['’](?:s|re|ve|ll|d|m)|s['’])$")
 
@@ -25,11 +26,13 @@ class Wording:
     """A text, taken apart once."""
 
     words: tuple[str, ...]
-    """Stems in their order, the harmless ones left out; names and numbers as they are written, in lower case."""
+    """Stems in their order, the harmless ones left out."""
     plain: frozenset[str]
     """All words as they are written, in lower case."""
     exact: frozenset[str]
     """What must stand in the other text too: names, numbers, codes, what is quoted."""
+    named: frozenset[str]
+    """The stems of these."""
     numbers: tuple[str, ...]
     """The numbers in their order."""
     negated: tuple[str, ...]
@@ -39,16 +42,6 @@ class Wording:
     asked_for: frozenset[str]
     limits: frozenset[str]
 
-    def without_exact(self) -> Wording:
-        """The same question about nobody and nothing in particular."""
-        return replace(
-            self,
-            words=tuple(word for word in self.words if word not in self.exact),
-            plain=self.plain - self.exact,
-            exact=frozenset(),
-            numbers=(),
-        )
-
 
 def take_apart(text: str) -> Wording:
     """The wording of a text."""
@@ -56,8 +49,8 @@ def take_apart(text: str) -> Wording:
     plain = [word for word, _ in tokens]
     exact = frozenset(word for word, is_exact in tokens if is_exact)
     words = [
-        word if word in exact else stem(word)
-        for word, after in zip(plain, [*plain[1:], ""], strict=True)
+        stem(word)
+        for word, after in zip(plain, [*plain[1:], ""], strict=False)
         if word in exact or not (word in HARMLESS or (word == "how" and after in MEASURED))
     ]
     negated, directed = _followers(plain, exact)
@@ -65,6 +58,7 @@ def take_apart(text: str) -> Wording:
         words=tuple(words),
         plain=frozenset(plain),
         exact=exact,
+        named=frozenset(map(stem, exact)),
         numbers=tuple(word for word, is_exact in tokens if is_exact and word[0].isdigit()),
         negated=negated,
         directed=directed,
@@ -74,7 +68,7 @@ def take_apart(text: str) -> Wording:
 
 
 def _asked_for(plain: Sequence[str]) -> Iterator[str]:
-    for word, after in zip(plain, [*plain[1:], ""], strict=True):
+    for word, after in zip(plain, [*plain[1:], ""], strict=False):
         if word in ASKED_FOR:
             yield ASKED_FOR[word]
         elif word == "how" and after in MEASURED:
@@ -97,6 +91,7 @@ def _tokens(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _chunk(bare: str, *, names: bool, quoted: bool) -> Iterator[tuple[str, bool]]:
+    bare = _POSSESSIVE.sub("", bare)
     number = _NUMBER.fullmatch(bare)
     if number is not None:
         sign, digits, percent, unit = number.groups()
@@ -137,5 +132,5 @@ def _followers(plain: Sequence[str], exact: frozenset[str]) -> tuple[tuple[str, 
         elif word in DIRECTIONS:
             directed[word] = follower
         elif word in exact or word not in HARMLESS:
-            follower = word if word in exact else stem(word)
+            follower = stem(word)
     return tuple(negated), directed

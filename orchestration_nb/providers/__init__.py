@@ -2,6 +2,6 @@
 
 from orchestration_nb.providers.building import build
 from orchestration_nb.providers.local import discover
-from orchestration_nb.providers.provider import Availability, Provider
+from orchestration_nb.providers.provider import Availability, Embedder, Provider
 
-__all__ = ["Availability", "Provider", "build", "discover"]
+__all__ = ["Availability", "Embedder", "Provider", "build", "discover"]

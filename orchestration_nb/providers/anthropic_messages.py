@@ -95,6 +95,9 @@ class AnthropicMessages:
             about=answer,
         )
 
+    def embedding(self) -> None:
+        """Anthropic has no models that embed."""
+
     def gather(self, model: Model) -> Gathering:
         """Starts to read a streamed reply."""
         return _Blocks(model)

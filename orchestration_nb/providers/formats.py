@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -12,6 +13,33 @@ from orchestration_nb.catalog import Model
 from orchestration_nb.errors import BadRequestError
 from orchestration_nb.providers.failures import Complaint
 from orchestration_nb.providers.sse import Event
+
+
+class EmbeddingFormat(Protocol):
+    """How one kind of provider is asked for vectors."""
+
+    def path(self, model: Model) -> str:
+        """Path below ``base_url``."""
+
+    def encode(self, model: Model, texts: Sequence[str]) -> bytes:
+        """The body of a request."""
+
+    def decode(self, model: Model, body: bytes, texts: Sequence[str]) -> Embedded:
+        """Reads a reply.
+
+        Raises:
+            BadReplyError: If it does not hold one vector of numbers for each text, all of one length.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """What texts were turned into."""
+
+    vectors: list[list[float]]
+    """One for each text, in their order."""
+    usage: Usage
+    """What was read; it is billed like any other input."""
 
 
 class Gathering(Protocol):
@@ -60,6 +88,9 @@ class Format(Protocol):
 
     def complaint(self, body: bytes) -> Complaint:
         """Reads the body of an error."""
+
+    def embedding(self) -> EmbeddingFormat | None:
+        """How its models are asked for vectors, or ``None`` where none makes them."""
 
 
 def dump(body: Mapping[str, Any]) -> bytes:

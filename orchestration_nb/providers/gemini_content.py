@@ -17,8 +17,9 @@ from orchestration_nb.calls import FinishReason, RawReply, Request, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import ContentRefusedError, TruncatedReplyError
 from orchestration_nb.messages import Image, Message, Part, Text, ToolCall, ToolResult
+from orchestration_nb.providers.embedding import GeminiEmbeddings
 from orchestration_nb.providers.failures import Complaint, read_json
-from orchestration_nb.providers.formats import Gathering, dump, most_tokens, system_text
+from orchestration_nb.providers.formats import EmbeddingFormat, Gathering, dump, most_tokens, system_text
 from orchestration_nb.providers.reading import (
     arguments_of,
     broken,
@@ -87,6 +88,10 @@ class GeminiContent:
         if not answer.get("candidates"):
             raise broken(model, answer, _complaint(answer), "holds no candidates")
         return gathered.reply()
+
+    def embedding(self) -> EmbeddingFormat:
+        """How its models are asked for vectors."""
+        return GeminiEmbeddings()
 
     def gather(self, model: Model) -> Gathering:
         """Starts to read a streamed reply."""

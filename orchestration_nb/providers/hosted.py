@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from orchestration_nb.calls import RawReply, Request, Timeouts, Usage
 from orchestration_nb.catalog import Model
-from orchestration_nb.errors import CallError, TruncatedReplyError
+from orchestration_nb.errors import BadRequestError, CallError, TruncatedReplyError
 from orchestration_nb.providers.batch_http import BatchHttp
 from orchestration_nb.providers.batches import BatchApi, no_batches
+from orchestration_nb.providers.embedding import MOST_TEXTS
 from orchestration_nb.providers.failures import REQUEST_ID_HEADERS, failure
-from orchestration_nb.providers.formats import Format, Gathering, reckoned_usage
+from orchestration_nb.providers.formats import Embedded, Format, Gathering, reckoned_usage
 from orchestration_nb.providers.keys import Key
 from orchestration_nb.providers.patience import Patience
 from orchestration_nb.providers.provider import Availability
@@ -103,15 +104,47 @@ class HostedProvider:
         reply = await (self._streamed(sent, timeouts) if stream else self._plain(sent, timeouts))
         return reply if reply.usage != _NO_USAGE else replace(reply, usage=reckoned_usage(request, reply))
 
+    async def embed(self, model: Model, texts: Sequence[str], *, timeouts: Timeouts) -> Embedded:
+        """Turns texts into vectors, in as many requests as it takes.
+
+        Raises:
+            BadRequestError: If the provider has no models that embed.
+            CallError: If no usable vectors came.
+        """
+        format_ = self._format.embedding()
+        if format_ is None:
+            raise BadRequestError(
+                f"{self.name} has no models that embed.", hint='Leave embed at "tfidf", or ask another.'
+            )
+        secret = self._key.reveal()
+        headers = self._format.headers(secret) if secret else []
+        vectors: list[list[float]] = []
+        tokens = 0
+        for start in range(0, len(texts), MOST_TEXTS):
+            some = texts[start : start + MOST_TEXTS]
+            sent = _Sent(
+                model=model, path=format_.path(model), body=format_.encode(model, some), headers=headers, secret=secret
+            )
+            answer = await self._wire.post(sent.path, sent.body, sent.headers, timeouts)
+            self._refuse_failure(sent, answer)
+            with _marked(answer.status, answer.headers):
+                embedded = format_.decode(model, answer.body, some)
+            vectors += embedded.vectors
+            tokens += embedded.usage.input_tokens
+        return Embedded(vectors=vectors, usage=Usage(input_tokens=tokens))
+
     async def _plain(self, sent: _Sent, timeouts: Timeouts) -> RawReply:
         return self._whole(sent, await self._wire.post(sent.path, sent.body, sent.headers, timeouts))
 
-    def _whole(self, sent: _Sent, answer: Answer) -> RawReply:
+    def _refuse_failure(self, sent: _Sent, answer: Answer) -> None:
         if not 200 <= answer.status < 300:
             complaint = self._format.complaint(answer.body)
             error = failure(answer, complaint, who=self._wire.who, model=sent.model.name, secret=sent.secret)
             error.rate_limit = read_rate_limit(answer.headers)
             raise error
+
+    def _whole(self, sent: _Sent, answer: Answer) -> RawReply:
+        self._refuse_failure(sent, answer)
         with _marked(answer.status, answer.headers):
             return _with_headers(self._format.decode(sent.model, answer.body), answer.headers)
 

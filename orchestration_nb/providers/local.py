@@ -13,6 +13,7 @@ from orchestration_nb.calls import RawReply, Request, Timeouts
 from orchestration_nb.catalog import FREE, Model
 from orchestration_nb.errors import CallError
 from orchestration_nb.providers.failures import read_json
+from orchestration_nb.providers.formats import Embedded
 from orchestration_nb.providers.hosted import HostedProvider
 from orchestration_nb.providers.keys import Key
 from orchestration_nb.providers.openai_chat import OpenAIChat
@@ -65,6 +66,14 @@ class LocalProvider:
             CallError: If no usable reply came.
         """
         return await self._hosted.send(model, request, timeouts=timeouts)
+
+    async def embed(self, model: Model, texts: Sequence[str], *, timeouts: Timeouts) -> Embedded:
+        """Turns texts into vectors.
+
+        Raises:
+            CallError: If no usable vectors came.
+        """
+        return await self._hosted.embed(model, texts, timeouts=timeouts)
 
     async def look(self) -> None:
         """Asks the server for its models, for less than a second; it is fine if nobody answers."""

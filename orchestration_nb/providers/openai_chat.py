@@ -15,8 +15,9 @@ from orchestration_nb.calls import FinishReason, RawReply, Request, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import TruncatedReplyError
 from orchestration_nb.messages import Image, Message, Text, ToolCall, ToolResult
+from orchestration_nb.providers.embedding import OpenAIEmbeddings
 from orchestration_nb.providers.failures import Complaint, read_json
-from orchestration_nb.providers.formats import Gathering, dump, most_tokens, system_text
+from orchestration_nb.providers.formats import EmbeddingFormat, Gathering, dump, most_tokens, system_text
 from orchestration_nb.providers.reading import (
     arguments_of,
     broken,
@@ -119,6 +120,10 @@ class OpenAIChat:
             model_version=words(answer.get("model")),
         )
         return unless_refused(model, reply, words(message.get("refusal")))
+
+    def embedding(self) -> EmbeddingFormat:
+        """How its models are asked for vectors."""
+        return OpenAIEmbeddings()
 
     def gather(self, model: Model) -> Gathering:
         """Starts to read a streamed reply."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from orchestration_nb.calls import RawReply, Request, Timeouts
 from orchestration_nb.catalog import Model
+from orchestration_nb.providers.formats import Embedded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +44,15 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Ends what is held open."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A provider whose models embed."""
+
+    async def embed(self, model: Model, texts: Sequence[str], *, timeouts: Timeouts) -> Embedded:
+        """Turns texts into vectors, in as many requests as it takes.
+
+        Raises:
+            CallError: If no usable vectors came.
+        """

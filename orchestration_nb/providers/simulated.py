@@ -12,6 +12,7 @@ from orchestration_nb.config import SimSettings
 from orchestration_nb.errors import UsageError
 from orchestration_nb.providers.batches import BatchApi
 from orchestration_nb.providers.batches_openai import OpenAIBatches
+from orchestration_nb.providers.formats import Embedded
 from orchestration_nb.providers.hosted import Batching, HostedProvider
 from orchestration_nb.providers.keys import Key
 from orchestration_nb.providers.openai_chat import OpenAIChat
@@ -62,6 +63,15 @@ class SimProvider:
         """
         hosted = self._hosted or await self._start()
         return await hosted.send(model, request, timeouts=timeouts)
+
+    async def embed(self, model: Model, texts: Sequence[str], *, timeouts: Timeouts) -> Embedded:
+        """Turns texts into simulated vectors: of words and their beginnings, the same for the same text.
+
+        Raises:
+            CallError: If no usable vectors came.
+        """
+        hosted = self._hosted or await self._start()
+        return await hosted.embed(model, texts, timeouts=timeouts)
 
     async def _start(self) -> HostedProvider:
         if self._starting is None:

@@ -58,6 +58,9 @@ class MemoryStore:
     async def answered(self, keys: Any) -> set[str]:
         return set(keys) & self.entries.keys()
 
+    async def find(self, key: str) -> Any:
+        return Entry(self.entries[key], 2**51, 2**51) if key in self.entries else None
+
     def keep(self, key: str, reply: bytes) -> None:
         self.entries[key] = reply
         self.claims.discard(key)

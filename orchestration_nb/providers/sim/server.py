@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from orchestration_nb.providers.sim import chat_format
+from orchestration_nb.providers.sim import chat_format, embedding_format
 from orchestration_nb.providers.sim.answers import SimReply, answer
 from orchestration_nb.providers.sim.bank import shipped_bank
 from orchestration_nb.providers.sim.batches import BatchSetting, SimBatches
@@ -165,13 +165,15 @@ class _Connection(asyncio.Protocol):
         if request.path.startswith(("/v1/batches", "/v1/files")):
             self._batches(request)
             return
-        wanted = {"/v1/chat/completions": "POST", "/v1/models": "GET"}.get(request.path)
+        wanted = {"/v1/chat/completions": "POST", "/v1/embeddings": "POST", "/v1/models": "GET"}.get(request.path)
         if wanted is None:
             self._unknown(request)
         elif request.method != wanted:
             self._refuse(405, f"Not allowed to {request.method[:20]} on {request.path}.", code="method_not_supported")
         elif wanted == "GET":
             self._send(200, chat_format.model_list())
+        elif request.path == "/v1/embeddings":
+            self._embed(request.body)
         else:
             self._chat(request.body)
 
@@ -224,6 +226,18 @@ class _Connection(asyncio.Protocol):
         else:
             self._fail(fault)
 
+    def _embed(self, body: bytes) -> None:
+        try:
+            asked = embedding_format.read_request(body)
+        except BadBodyError as problem:
+            self._refuse(problem.status, str(problem), param=problem.param, code=problem.code)
+            return
+        fault = self._server.draw.next(asked.model, body)
+        if fault is None or fault in {"malformed", "truncated", "empty"}:
+            self._later(asked.latency_ms, lambda: self._give(embedding_format.answer(asked), fault))
+        else:
+            self._fail(fault)
+
     def _fail(self, fault: Fault) -> None:
         if fault == "reset":
             self._reset()
@@ -250,12 +264,14 @@ class _Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(delay_s, then)
 
     def _finish(self, asked: ChatRequest, reply: SimReply, fault: Fault | None) -> None:
+        self._give(chat_format.completion(asked, reply, self._request_id), fault)
+
+    def _give(self, body: bytes, fault: Fault | None) -> None:
         if fault == "malformed":
             self._send(200, _MALFORMED)
         elif fault == "empty":
             self._send(200, b"")
         else:
-            body = chat_format.completion(asked, reply, self._request_id)
             self._send(200, body, cut=len(body) // 2 if fault == "truncated" else 0)
 
     def _start_stream(self, asked: ChatRequest, reply: SimReply, fault: Fault | None) -> None:
