@@ -26,12 +26,12 @@ async def find_or_pay(call: Call) -> Reply:
     """
     while True:
         if not call.run.unpaused.is_set():  # here, so that nobody waits in another run for what a paused one has begun
-            await call.run.unpaused.wait()
+            await call.wait_while_paused()
         try:
             return await _find_or_pay(call)
         except NotSent as signal:
             if signal.refusal is not None:
-                await call.run.wait_for_budget(signal.refusal)
+                await call.wait_for_budget(signal.refusal)
 
 
 async def _find_or_pay(call: Call) -> Reply:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +25,7 @@ from orchestration_nb.errors import (
     SchemaNotMetError,
 )
 from orchestration_nb.messages import Message, Text, user
-from orchestration_nb.resilience import retry_waits
+from orchestration_nb.resilience import Deadline, retry_waits
 
 SCHEMA_ATTEMPTS = 3
 """How often a model is asked in all for a reply that fits the schema: more rarely helps, and each is paid."""
@@ -54,10 +53,34 @@ class Call:
     """What the call comes to; knows the model."""
     max_tokens: int
     """The most tokens that the model may write."""
+    deadline: Deadline
+    """Of the call: that no wait for another attempt passes."""
+    patience: Deadline
+    """Of the request: that no wait for a circuit passes, so that a fallback ends although each model begins anew."""
     wait: bool
     """Whether to wait for the model while its circuit is open."""
     instead: tuple[str, ...] = ()
     """Models that could answer as well: no wait goes on once one of them may be asked."""
+
+    async def wait_while_paused(self) -> None:
+        """Waits until the run may send; what a person takes to decide uses up nobody's patience."""
+        self.deadline.rest()
+        await self.run.unpaused.wait()
+        self._resumed()
+
+    async def wait_for_budget(self, refusal: OverBudgetError) -> None:
+        """Pauses the run until somebody raises its budget.
+
+        Raises:
+            RunPaused: If nobody does.
+        """
+        self.deadline.rest()
+        await self.run.wait_for_budget(refusal)
+        self._resumed()
+
+    def _resumed(self) -> None:
+        self.deadline.renew()
+        self.patience.renew()
 
 
 async def pay(call: Call) -> Reply:
@@ -83,19 +106,16 @@ async def pay(call: Call) -> Reply:
         )
     if run.batches is not None:
         call.book.in_batch(run.batches.price_factor(model))
-    deadline_s = (request.timeout_s or services.retry.deadline_s) if run.batches is None else math.inf
     payment = _Payment(
         call=call,
         run=run,
         book=call.book,
         asked=request if call.max_tokens == request.max_tokens else replace(request, max_tokens=call.max_tokens),
         provider=provider,
-        timeouts=services.timeouts if request.timeout_s is None else replace(services.timeouts, total_s=deadline_s),
-        deadline_s=services.clock.monotonic() + deadline_s,
     )
     attempt = payment.attempt if run.batches is None else payment.attempt_in_batch
     try:
-        raw, value = await retry_waits(attempt, services.retry, services.clock, deadline_s=deadline_s)
+        raw, value = await retry_waits(attempt, services.retry, services.clock, deadline=call.deadline)
         return call.book.answered(raw, value)
     finally:
         for key in payment.batch_keys:
@@ -112,9 +132,6 @@ class _Payment:
     asked: Request
     """What is sent: the request, or with the model's last reply and what is wrong with it."""
     provider: Sender
-    timeouts: Timeouts
-    deadline_s: float
-    """Monotonic seconds after which no circuit is waited for."""
     batch_keys: list[str] = field(default_factory=list)
     """The attempts that were answered in a batch."""
 
@@ -124,9 +141,8 @@ class _Payment:
         while True:
             early = None
             if not circuits.is_closed(name):
-                early = await circuits.permit(
-                    name, wait=self.call.wait, deadline_s=self.deadline_s, instead=self.call.instead
-                )
+                until_s = min(self.call.deadline.at_s, self.call.patience.at_s)
+                early = await circuits.permit(name, wait=self.call.wait, deadline_s=until_s, instead=self.call.instead)
             answered = await self._under(early, number, waited_s)
             if answered is not None:
                 return answered
@@ -170,13 +186,14 @@ class _Payment:
         """
         run, services, model = self.run, self.run.services, self.book.model
         try:
-            self.book.begin(number, waited_s, await self._reserve(number))
+            self.book.begin(number, waited_s, await self._reserve(number, early))
             async with run.turns:
                 if not run.unpaused.is_set():
                     if number == 1:
                         self.book.withdraw()
                         raise NotSent
-                    await run.unpaused.wait()
+                    _give_up(early)
+                    await self.call.wait_while_paused()
                 turn = services.limits.turn_now(model)
                 if turn is None:
                     turn = await services.limits.turn(model, tokens=self._most_tokens())
@@ -187,15 +204,15 @@ class _Payment:
                     return None
                 return await self._send(permit, turn, number)
         finally:
-            if early is not None:
-                early.abandoned()  # does nothing where the attempt was made
+            _give_up(early)  # does nothing where the attempt was made
 
     async def _send(self, permit: Permit, turn: Turn, number: int) -> tuple[RawReply, Any]:
         book, model = self.book, self.book.model
         book.send()
         try:
-            raw = await self.provider.send(model, self.asked, timeouts=self.timeouts)
+            raw = await self.provider.send(model, self.asked, timeouts=self._timeouts())
         except BaseException as error:
+            self.call.deadline.go_on()
             book.attempt_failed(error)
             failure = error if isinstance(error, CallError) else None
             turn.ended(error)
@@ -203,9 +220,18 @@ class _Payment:
             if isinstance(failure, NotAuthorisedError | NoSuchModelError):
                 self.run.unusable[model.name] = failure
             raise
+        self.call.deadline.go_on()
         permit.succeeded()
         turn.ended(rate_limit=raw.rate_limit, tokens=raw.usage.input_tokens + raw.usage.output_tokens)
         return raw, self._validated(raw, number)
+
+    def _timeouts(self) -> Timeouts:
+        """What an attempt may take: of a call that may take only so long, what is left of it."""
+        timeouts = self.run.services.timeouts
+        if self.call.request.timeout_s is None:
+            return timeouts
+        self.call.deadline.rest()  # the attempt has its own clock, and knows whether it may have been billed
+        return replace(timeouts, total_s=max(0.001, self.call.deadline.left_s))
 
     def _validated(self, raw: RawReply, number: int) -> Any:
         try:
@@ -220,7 +246,7 @@ class _Payment:
     def _most_tokens(self) -> int:
         return most_input_tokens(self.asked) + self.asked.max_tokens
 
-    async def _reserve(self, number: int) -> Hold:
+    async def _reserve(self, number: int, early: Permit | None = None) -> Hold:
         """Sets the money of an attempt aside; where the budget pauses, waits until somebody raises it."""
         book, price, max_tokens = self.book, self.book.model.price or FREE, self.asked.max_tokens
         input_tokens = most_input_tokens(self.asked)
@@ -235,7 +261,14 @@ class _Payment:
                     raise
                 if number == 1:
                     raise NotSent(refusal) from None
-                await self.run.wait_for_budget(refusal)
+                _give_up(early)
+                await self.call.wait_for_budget(refusal)
+
+
+def _give_up(permit: Permit | None) -> None:
+    """A probe must not keep its place while its run waits for a person: other runs ask the same model."""
+    if permit is not None:
+        permit.abandoned()
 
 
 def _value_of(request: Request, raw: RawReply, number: int) -> Any:

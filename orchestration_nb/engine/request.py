@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Collection
 from dataclasses import replace
 from typing import Any, Protocol
@@ -23,7 +24,8 @@ from orchestration_nb.engine.bookkeeping import CallBook, RequestBook
 from orchestration_nb.engine.lookup import find_or_pay
 from orchestration_nb.engine.payment import Call
 from orchestration_nb.engine.services import RunContext
-from orchestration_nb.errors import JournalWriteError, StepError
+from orchestration_nb.errors import CallTimeoutError, JournalWriteError, StepError
+from orchestration_nb.resilience import Deadline
 from orchestration_nb.routing.fallback import answer_with_fallbacks
 
 
@@ -90,6 +92,9 @@ class Asking:
         self._own = asyncio.current_task()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = False
+        services = run.services
+        most_s = math.inf if run.batches is not None else request.timeout_s or services.retry.deadline_s
+        self._patience = Deadline(services.clock, most_s)
 
     async def __call__(self, model: str, *, sample: int = 0, wait: bool = True, instead: Collection[str] = ()) -> Reply:
         """See :class:`orchestration_nb.calls.Ask`."""
@@ -126,14 +131,20 @@ class Asking:
         key = cache_key(request, model, sample=sample, max_tokens=max_tokens)
         resolve = run.services.catalog.resolve
         others = tuple([resolve(other).name for other in instead]) if instead else ()
-        call = Call(request, run, CallBook(self._book, model, key, sample), max_tokens, wait, others)
+        book = CallBook(self._book, model, key, sample)
+        call = Call(request, run, book, max_tokens, self._patience, self._patience, wait, others)
         try:
-            return await find_or_pay(call)
+            if request.timeout_s is None or run.batches is not None:
+                reply = await find_or_pay(call)
+            else:
+                reply = await _in_time(call, request.timeout_s)
         except JournalWriteError:
             raise  # it is the record itself that failed
         except BaseException as error:
             call.book.failed(error)
             raise
+        self._patience.renew()
+        return reply
 
     async def end(self) -> None:
         """Cancels what the strategy left behind, so that nothing is spent after its request ended.
@@ -152,6 +163,26 @@ class Asking:
                 cancelled = error
         if cancelled is not None:
             raise cancelled
+
+
+async def _in_time(call: Call, most_s: float) -> Reply:
+    """A call that may take only so long, its waits included."""
+    limit = asyncio.timeout(most_s)
+    call.deadline = Deadline(call.run.services.clock, most_s, limit)
+    try:
+        async with limit:
+            return await find_or_pay(call)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        late = CallTimeoutError(
+            f"{call.book.model.name} was not asked in time: the {most_s:g} s that the call may take went by in line.",
+            phase="total",
+            hint="timeout= of the call allows more; `%orchestrate status` shows what holds calls up.",
+            billing="no",
+        )
+        late.retryable = False
+        raise late from None
 
 
 def _mark_seen(task: asyncio.Task[Any]) -> None:

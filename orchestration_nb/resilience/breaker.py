@@ -91,11 +91,11 @@ class Breakers:
         return circuit
 
     def _status(self, circuit: Circuit) -> CircuitStatus:
-        state, due_s = circuit.state, circuit.due_s
+        state, due_s, window = circuit.state, circuit.due_s, circuit.window()
         return CircuitStatus(
             state=state,
-            failure_rate=circuit.failure_rate,
-            attempts=circuit.attempts,
+            failure_rate=window.failure_rate,
+            attempts=window.ended,
             reason=circuit.reason,
             probe_in_s=max(0.0, due_s - self._clock.monotonic()) if state == "open" else None,
         )

@@ -5,8 +5,9 @@ answers fail. Three things keep chance and order from looking like an outage:
 
 - fewer than ``min_calls`` attempts open nothing;
 - the rate has to be passed by one standard error, so that 10 failures of 20 are not yet "half of them";
-- attempts that began before the last failure and are still under way count as not failed: a refusal is there at
-  once and an answer takes its time, so the first to come back are the failures.
+- the window holds attempts in the order in which they *began*, and those still under way count as not failed. By the
+  order in which they end, refused connections (which come back at once) and silent ones (whose timeouts run out
+  together) both look like nothing but failures.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from orchestration_nb.clock import Clock
 from orchestration_nb.errors import CallError, ModelUnavailableError, SchemaNotMetError
 from orchestration_nb.events import CircuitChanged, CircuitState
 
-RECENT: Final = 100
-"""Of a busy model only so many attempts count (or twice as many as are in flight), so that an outage after a good
+RECENT: Final = 50
+"""Of a busy model only so many attempts count (or ``min_calls``, if that is more), so that an outage after a good
 half-minute is seen as soon as one after a quiet one."""
 
 Outcome = Literal["good", "bad", "answered", "unknown"]
@@ -46,11 +47,14 @@ class BreakerPolicy:
 class Permit:
     """Leave to make one attempt; is ended exactly once, and ends of it after the first are ignored."""
 
-    __slots__ = ("_circuit", "generation")
+    __slots__ = ("_circuit", "generation", "outcome", "started_s")
 
-    def __init__(self, circuit: Circuit, generation: int) -> None:
+    def __init__(self, circuit: Circuit, generation: int, started_s: float) -> None:
         self._circuit: Circuit | None = circuit
         self.generation = generation
+        self.started_s = started_s
+        self.outcome: Outcome | None = None
+        """``None`` while the attempt is under way."""
 
     @property
     def valid(self) -> bool:
@@ -72,6 +76,7 @@ class Permit:
     def _end(self, outcome: Outcome, error: BaseException | None) -> None:
         circuit, self._circuit = self._circuit, None
         if circuit is not None:
+            self.outcome = outcome
             circuit.ended(self, outcome, error)
 
 
@@ -84,12 +89,32 @@ def outcome_of(error: BaseException) -> Outcome:
     return "answered" if error.http_status is not None or isinstance(error, SchemaNotMetError) else "unknown"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What the latest attempts came to."""
+
+    bad: int
+    good: int
+    pending: int
+    """Begun before the last of those that have ended, and still under way."""
+
+    @property
+    def ended(self) -> int:
+        """Attempts that ended, those that say nothing about the model left out."""
+        return self.bad + self.good
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of them that failed."""
+        return self.bad / self.ended if self.ended else 0.0
+
+
 class Circuit:
     """The circuit of one model; used on one loop."""
 
     __slots__ = (
-        "_clock", "_failures", "_in_flight", "_outcomes", "_policy", "_probe", "_tell", "due_s", "generation", "model",
-        "reason", "state", "waiting",
+        "_clock", "_in_flight", "_policy", "_probe", "_started", "_tell", "due_s", "generation", "model", "reason",
+        "state", "waiting",
     )  # fmt: skip
 
     def __init__(self, model: str, policy: BreakerPolicy, clock: Clock, tell: Callable[[CircuitChanged], None]) -> None:
@@ -105,20 +130,9 @@ class Circuit:
         self._policy = policy
         self._clock = clock
         self._tell = tell
-        self._in_flight: dict[Permit, None] = {}
-        self._outcomes: deque[tuple[float, bool]] = deque()
-        self._failures = 0
+        self._started: deque[Permit] = deque()
+        self._in_flight = 0
         self._probe: Permit | None = None
-
-    @property
-    def attempts(self) -> int:
-        """Attempts in the window."""
-        return len(self._outcomes)
-
-    @property
-    def failure_rate(self) -> float:
-        """Share of the attempts in the window that failed."""
-        return self._failures / len(self._outcomes) if self._outcomes else 0.0
 
     @property
     def is_free(self) -> bool:
@@ -131,8 +145,13 @@ class Circuit:
         """Leave for one attempt, or ``None`` while the model is left alone or probed."""
         if self.state != "closed":
             return self._take_probe() if self.is_free else None
-        permit = Permit(self, self.generation)
-        self._in_flight[permit] = None
+        permit = Permit(self, self.generation, self._clock.monotonic())
+        started = self._started
+        started.append(permit)
+        self._in_flight += 1
+        # Whatever is younger than the last that ended is under way, so these are always enough to look at.
+        while len(started) > max(RECENT, self._policy.min_calls) + 2 * self._in_flight:
+            started.popleft()
         return permit
 
     def unavailable(self) -> ModelUnavailableError:
@@ -145,23 +164,46 @@ class Circuit:
             retry_after_s=wait_s,
         )
 
+    def window(self) -> Window:
+        """The latest attempts, by the order in which they began; may be called from any thread."""
+        counts: dict[Outcome | None, int] = {"good": 0, "bad": 0, None: 0}
+        latest_s, seen, most = -math.inf, 0, max(RECENT, self._policy.min_calls)
+        for permit in reversed(tuple(self._started)):
+            outcome = permit.outcome
+            if seen == 0 and outcome not in {"good", "bad"}:
+                continue
+            latest_s = latest_s if seen else permit.started_s
+            if seen == most or permit.started_s < latest_s - self._policy.window_s:
+                break
+            if outcome in counts:
+                counts[outcome] += 1
+                seen += 1
+        return Window(bad=counts["bad"], good=counts["good"], pending=counts[None])
+
     def ended(self, permit: Permit, outcome: Outcome, error: BaseException | None) -> None:
         """Takes the end of an attempt."""
-        try:
-            if self.state == "closed":
-                if permit.generation == self.generation:
-                    self._count(permit, outcome, error)
-            elif permit is self._probe:
-                self._probed(outcome, error)
-        finally:
-            self._in_flight.pop(permit, None)
+        if permit is self._probe:
+            self._probed(outcome, error)
+            return
+        self._in_flight -= 1
+        if outcome == "bad" and self.state == "closed" and permit.generation == self.generation:
+            window = self.window()
+            if self._is_ill(window):
+                share = f"{window.bad} of its last {window.ended} attempts failed"
+                self._open(f"{share}, the latest with {type(error).__name__}")
+
+    def _is_ill(self, window: Window) -> bool:
+        if window.ended < self._policy.min_calls:
+            return False
+        rate, counted = self._policy.failure_rate, window.ended + window.pending
+        most = rate * counted + math.sqrt(rate * (1 - rate) * counted)
+        return window.bad >= min(most, counted)
 
     def _take_probe(self) -> Permit:
         opened = self.state == "open"
         if opened:
             self.state, self.generation = "half_open", self.generation + 1
-        self._probe = permit = Permit(self, self.generation)
-        self._in_flight[permit] = None
+        self._probe = permit = Permit(self, self.generation, self._clock.monotonic())
         if opened:
             self._changed("one call probes whether it is back")
         return permit
@@ -175,40 +217,6 @@ class Circuit:
         else:
             self._close()
 
-    def _count(self, permit: Permit, outcome: Outcome, error: BaseException | None) -> None:
-        if outcome not in {"good", "bad"}:
-            return
-        outcomes = self._outcomes
-        failed = outcome == "bad"
-        outcomes.append((self._clock.monotonic(), failed))
-        self._failures += failed
-        while len(outcomes) > RECENT and len(outcomes) > max(self._policy.min_calls, 2 * len(self._in_flight)):
-            self._forget_first()
-        if failed and self._is_ill(permit):
-            share = f"{self._failures} of its last {len(outcomes)} attempts failed"
-            self._open(f"{share}, the latest with {type(error).__name__}")
-
-    def _is_ill(self, latest: Permit) -> bool:
-        oldest_s = self._outcomes[-1][0] - self._policy.window_s
-        while self._outcomes[0][0] < oldest_s:
-            self._forget_first()
-        rate, ended = self._policy.failure_rate, len(self._outcomes)
-        if ended < self._policy.min_calls or self._failures < rate * ended:
-            return False
-        counted = ended + self._pending_before(latest)
-        most = rate * counted + math.sqrt(rate * (1 - rate) * counted)
-        return self._failures >= min(most, counted)
-
-    def _pending_before(self, latest: Permit) -> int:
-        """How many attempts that began before this one are still under way."""
-        for number, permit in enumerate(self._in_flight):
-            if permit is latest:
-                return number
-        return 0
-
-    def _forget_first(self) -> None:
-        self._failures -= self._outcomes.popleft()[1]
-
     def _open(self, reason: str) -> None:
         self.state, self.generation, self.reason = "open", self.generation + 1, reason
         self.due_s = self._clock.monotonic() + self._policy.probe_after_s
@@ -217,17 +225,17 @@ class Circuit:
     def _close(self) -> None:
         self.state, self.generation, self.reason, self.due_s = "closed", self.generation + 1, "", math.inf
         self._changed("the call that probed it was answered")
-        self._outcomes.clear()
-        self._failures = 0
+        self._started.clear()
 
     def _changed(self, reason: str) -> None:
         self._wake()
+        window = self.window()
         self._tell(
             CircuitChanged(
                 model=self.model,
                 state=self.state,
-                failure_rate=self.failure_rate,
-                attempts=self.attempts,
+                failure_rate=window.failure_rate,
+                attempts=window.ended,
                 reason=reason,
                 changed_at=self._clock.now(),
             )

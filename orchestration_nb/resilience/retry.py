@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.errors import CallError, RateLimitedError
+from orchestration_nb.resilience.deadline import Deadline
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -56,40 +57,38 @@ class RetryPolicy:
         return asked + self.dice.uniform(0, min(0.1 * ceiling, max(0.0, left_s - asked)))
 
 
-async def retry_waits(attempt: Attempt[T], policy: RetryPolicy, clock: Clock, *, deadline_s: float | None = None) -> T:
+async def retry_waits(attempt: Attempt[T], policy: RetryPolicy, clock: Clock, *, deadline: Deadline | None = None) -> T:
     """Makes attempts until one succeeds, a failure is not worth repeating, or patience ends.
 
     Args:
         attempt: Makes one.
         policy: How often, how long.
         clock: Tells the time and waits.
-        deadline_s: Overrides the policy's deadline, in seconds from now.
+        deadline: Holds instead of the policy's.
 
     Raises:
         CallError: The last failure; where only the deadline forbids to wait any longer, it says so.
     """
-    started_s = clock.monotonic()
+    deadline = deadline or Deadline(clock, policy.deadline_s)
     try:
         return await attempt(1, 0.0)
     except CallError as error:
         if not error.retryable:
             raise
-        most_s = policy.deadline_s if deadline_s is None else deadline_s
-        return await _Retries(attempt, error, policy, clock, started_s + most_s, most_s).until_it_ends()
+        return await _Retries(attempt, error, policy, clock, deadline).until_it_ends()
 
 
 class _Retries(Generic[T]):
     """The attempts after the first one."""
 
     def __init__(
-        self, attempt: Attempt[T], first: CallError, policy: RetryPolicy, clock: Clock, deadline_s: float, most_s: float
+        self, attempt: Attempt[T], first: CallError, policy: RetryPolicy, clock: Clock, deadline: Deadline
     ) -> None:
         self._attempt = attempt
         self._first = first
         self._policy = policy
         self._clock = clock
-        self._deadline_s = deadline_s
-        self._most_s = most_s
+        self._deadline = deadline
         self._number = 0
         self._used = 0
         """Attempts that count against the policy's number."""
@@ -115,17 +114,17 @@ class _Retries(Generic[T]):
         return error is not None and error.retryable
 
     def _wait_s(self, state: RetryCallState) -> float:
-        return self._policy.wait_s(state.attempt_number, _error_of(state), self._deadline_s - self._clock.monotonic())
+        return self._policy.wait_s(state.attempt_number, _error_of(state), self._deadline.left_s)
 
     def _ends(self, state: RetryCallState) -> bool:
         if self._used >= self._policy.attempts:
             return True
-        left_s = self._deadline_s - self._clock.monotonic()
+        left_s = self._deadline.left_s
         if left_s > 0 and state.upcoming_sleep <= left_s:
             return False
         error = _error_of(state)
         if error is not None:
-            _say_why(error, max(0.0, left_s), self._most_s)
+            _say_why(error, left_s, self._deadline.most_s)
         return True
 
     async def _sleep(self, seconds: float) -> None:
@@ -142,10 +141,13 @@ def _say_why(error: CallError, left_s: float, most_s: float) -> None:
     """Adds to an error that it was not tried again although that might have helped."""
     asked_s = error.retry_after_s
     if asked_s is not None and asked_s > left_s:
-        why = (
-            f"It asks to wait {asked_s:,.0f} s, and of the {most_s:g} s that the call may take {left_s:.0f} s are left."
-        )
+        left = f"of the {_told(most_s)} s that may be waited {_told(left_s)} s are left"
+        why = f"It asks to wait {_told(asked_s)} s, and {left}."
     else:
-        why = f"The {most_s:g} s that the call may take are over."
+        why = f"The {_told(most_s)} s that may be waited are over."
     error.args = (f"{str(error).rstrip('. ')}. {why}",)
     error.hint = f"{error.hint} Allow more with timeout= or, in orchestrate.toml, with [retry] deadline_s.".strip()
+
+
+def _told(seconds: float) -> str:
+    return f"{seconds:,.0f}" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.2g}"

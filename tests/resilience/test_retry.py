@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestration_nb.errors import NotAuthorisedError, OverloadedError, RateLimitedError
-from orchestration_nb.resilience import RetryPolicy, retry_waits
+from orchestration_nb.resilience import Deadline, RetryPolicy, retry_waits
 from orchestration_nb.testing import ManualClock, settle
 
 
@@ -86,7 +86,7 @@ async def test_a_wait_past_the_deadline_is_not_begun_and_the_error_says_so() -> 
     assert len(log) == 1
     assert clock.slept_s == []
     assert str(caught.value) == (
-        "Come back tomorrow. It asks to wait 86,400 s, and of the 300 s that the call may take 300 s are left."
+        "Come back tomorrow. It asks to wait 86,400 s, and of the 300 s that may be waited 300 s are left."
     )
     assert caught.value.hint.startswith("Slow down. Allow more with timeout=")
 
@@ -95,7 +95,7 @@ async def test_the_callers_own_deadline_holds_instead_of_the_policys() -> None:
     clock, log = ManualClock(), new_log()
     error = OverloadedError("Busy.", retry_after_s=5)
     with pytest.raises(OverloadedError, match="It asks to wait 5 s, and of the 3 s"):
-        await retry_waits(failing(9, error, log), RetryPolicy(), clock, deadline_s=3)
+        await retry_waits(failing(9, error, log), RetryPolicy(), clock, deadline=Deadline(clock, 3))
     assert len(log) == 1
 
 
@@ -104,7 +104,7 @@ async def test_no_wait_overruns_the_deadline_whatever_is_drawn(dice: random.Rand
         clock, most_s = ManualClock(), dice.uniform(0.5, 60)
         error = RateLimitedError("Slow down.", retry_after_s=dice.choice([None, 0.3, 7.0]))
         policy = RetryPolicy(deadline_s=most_s, dice=dice)
-        with pytest.raises(RateLimitedError, match="that the call may take"):
+        with pytest.raises(RateLimitedError, match="that may be waited"):
             await finish(retry_waits(failing(10**6, error, []), policy, clock), clock)
         assert sum(clock.slept_s) <= most_s
         assert len(clock.slept_s) < 300
