@@ -107,11 +107,14 @@ class Vectors:
 
     def near(self, vector: bytes) -> list[tuple[str, float]]:
         """The nearest keys with their cosines, the nearest first."""
+        import numpy as np  # noqa: PLC0415
+
         row = unit(vector)
         if self._rows is None or len(row) != self._rows.shape[1]:
             return []
         cosines = self._rows[: len(self._keys)] @ row
-        nearest = heapq.nlargest(COMPARED, range(len(self._keys)), key=cosines.__getitem__)
+        count = min(COMPARED, len(cosines))
+        nearest = sorted(np.argpartition(cosines, -count)[-count:], key=cosines.__getitem__, reverse=True)
         return [(key, float(cosines[place])) for place in nearest if (key := self._keys[place]) is not None]
 
 
