@@ -194,6 +194,11 @@ class CallBook:
         self._end_attempt(status_of(error), error, None)
         self._hold = None
 
+    def not_handed_over(self, error: BaseException) -> None:
+        """The call was cancelled before its batch was handed over: surely nothing was billed."""
+        self._end_attempt(status_of(error), error, None)
+        self.hold.release()
+
     def withdraw(self) -> None:
         """The attempt was not sent after all, and will be begun again."""
         assert self._hold is not None

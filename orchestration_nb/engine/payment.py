@@ -14,6 +14,7 @@ from orchestration_nb.calls import RawReply, Reply, Request, Timeouts
 from orchestration_nb.catalog import FREE
 from orchestration_nb.cost.bounds import most_input_tokens
 from orchestration_nb.cost.budget import Hold
+from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.bookkeeping import CallBook
 from orchestration_nb.engine.services import Permit, RunContext, Sender, Turn
 from orchestration_nb.errors import (
@@ -116,10 +117,12 @@ async def pay(call: Call) -> Reply:
     attempt = payment.attempt if run.batches is None else payment.attempt_in_batch
     try:
         raw, value = await retry_waits(attempt, services.retry, services.clock, deadline=call.deadline)
-        return call.book.answered(raw, value)
-    finally:
-        for key in payment.batch_keys:
-            run.batches.recorded(key)  # type: ignore[union-attr]  # there are none without
+        reply = call.book.answered(raw, value)
+    except CallError:
+        payment.end_in_batches()
+        raise
+    payment.end_in_batches()  # where it was cancelled, or could not be recorded, the answers are still needed
+    return reply
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -132,6 +135,8 @@ class _Payment:
     asked: Request
     """What is sent: the request, or with the model's last reply and what is wrong with it."""
     provider: Sender
+    batch_key: str = ""
+    """What stands for the question where batches are kept; each attempt adds its number."""
     batch_keys: list[str] = field(default_factory=list)
     """The attempts that were answered in a batch."""
 
@@ -154,7 +159,8 @@ class _Payment:
         """
         run, book, batches = self.run, self.book, self.run.batches
         assert batches is not None
-        key = f"{book.key}.{number}" + (f".{run.budget.spender.root_run_id}" if self._is_its_own else "")
+        self.batch_key = self.batch_key or self._name_in_batches(batches)
+        key = f"{self.batch_key}.{number}"
         hold = None
         if await batches.known(key):
             hold = await run.services.budgets.adopt(key)
@@ -167,12 +173,26 @@ class _Payment:
         except BaseException as error:
             if batches.under_way(key):
                 book.left_under_way(error)
-            else:
+            elif isinstance(error, CallError):
                 book.attempt_failed(error)
                 self.batch_keys.append(key)
+            else:
+                book.not_handed_over(error)
             raise
         self.batch_keys.append(key)
         return raw, self._validated(raw, number)
+
+    def end_in_batches(self) -> None:
+        """The call has ended for good: what was answered in batches is needed no more."""
+        for key in self.batch_keys:
+            self.run.batches.recorded(key)  # type: ignore[union-attr]  # there are none without
+
+    def _name_in_batches(self, batches: BatchSender) -> str:
+        """Stands for the call's question in the store, and is the same in the process that goes on with this run."""
+        if not self._is_its_own:
+            return self.book.key
+        question = f"{self.book.key}.{self.run.budget.spender.root_run_id}"
+        return f"{question}.{batches.ordinal(question)}"
 
     @property
     def _is_its_own(self) -> bool:
