@@ -46,10 +46,11 @@ _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQ
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 Work = Callable[[sqlite3.Connection], _Answer]
-"""What is done within a transaction. It must not wait, and what it changes beside the file must bear that the
-transaction fails after it."""
+"""What is done within a transaction. It must not wait, and may be done a second time where another work of the same
+transaction fails: what it changes beside the file must bear that."""
 Then = Callable[[Any, BaseException | None], None]
 """Told what a work answered, or why it failed, once the transaction has ended."""
+_Outcome = tuple[Any, BaseException | None]
 
 
 class _Entry(NamedTuple):
@@ -189,22 +190,17 @@ class Desk:
         Raises:
             sqlite3.Error: If it could not be begun or committed, or the file failed: nothing was done then.
         """
-        connection.execute("begin immediate")
-        entries, told = self._entries, []
-        self._entries = []
+        entries, self._entries = self._entries, []
         try:
-            for work, then, _ in entries:
-                told.append((then, *_done(connection, work, alone=len(entries) == 1)))
-            if connection.in_transaction:  # a work that was alone and failed has undone itself
-                connection.execute("commit")
+            told = _together(connection, entries) or _each(connection, entries)
         except BaseException:
             if connection.in_transaction:
                 connection.execute("rollback")
             self._entries = entries + self._entries
             raise
-        for then, answer, error in told:
-            if then is not None:
-                then(answer, error)
+        for entry, (answer, error) in zip(entries, told, strict=True):
+            if entry.then is not None:
+                entry.then(answer, error)
             elif error is not None:
                 _log.error("A change of %s failed.", self._file.path, exc_info=error)
 
@@ -236,22 +232,40 @@ class Desk:
         self._entries, self._soon, self._late, self._patient = [], False, None, None
 
 
-def _done(connection: sqlite3.Connection, work: Work[Any], *, alone: bool) -> tuple[Any, BaseException | None]:
-    """A work's answer, or its own failure, of which nothing stays; the file's failure is raised."""
-    if not alone:
-        connection.execute("savepoint work")
+def _together(connection: sqlite3.Connection, entries: list[_Entry]) -> list[_Outcome] | None:
+    """What the works answered; ``None`` where one of them failed, and nothing was done."""
+    connection.execute("begin immediate")
     try:
-        answer = work(connection)
+        told: list[_Outcome] = [(entry.work(connection), None) for entry in entries]
     except Exception as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FILE_TROUBLE:
+        if _is_the_files(error):
             raise
-        connection.execute("rollback" if alone else "rollback to work")
-        if not alone:
-            connection.execute("release work")
-        return None, error
-    if not alone:
+        connection.execute("rollback")
+        return None
+    connection.execute("commit")
+    return told
+
+
+def _each(connection: sqlite3.Connection, entries: list[_Entry]) -> list[_Outcome]:
+    """The same, so that nothing stays of a work that fails, and the others stand; marks around each cost time."""
+    told: list[_Outcome] = []
+    connection.execute("begin immediate")
+    for entry in entries:
+        connection.execute("savepoint work")
+        try:
+            told.append((entry.work(connection), None))
+        except Exception as error:
+            if _is_the_files(error):
+                raise
+            connection.execute("rollback to work")
+            told.append((None, error))
         connection.execute("release work")
-    return answer, None
+    connection.execute("commit")
+    return told
+
+
+def _is_the_files(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FILE_TROUBLE
 
 
 def _answer(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
