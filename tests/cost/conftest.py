@@ -56,6 +56,7 @@ class Process:
     def die(self) -> None:
         """What was not yet written is lost, and the token is let go of."""
         self.desk._entries.clear()
+        self.desk.enter = self.desk.post = lambda *_: None  # type: ignore[method-assign]
         self.desk._file.close()
         self.owners.close()
 
