@@ -83,7 +83,8 @@ class Story:
     unknown: int = 0
     """Calls that may have been billed although no answer came."""
     unknown_usd: float = 0.0
-    alerts: list[str] = field(default_factory=list)
+    alerts: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Kind and budget to the latest sentence: who reads that all of it is spent need not read that half of it was."""
     ended: bool = False
 
     def call(self, event: CallFinished) -> None:
@@ -114,13 +115,14 @@ class Story:
 
     def lines(self) -> tuple[str, ...]:
         """The story, a sentence a line; empty for a run without trouble."""
+        alerts = list(self.alerts.values())
         return (
             *self._attempts(),
             *self._fallbacks(),
             *(self._outage(model, outage) for model, outage in sorted(self.outages.items())),
             *self._answers(),
-            *self.alerts[:MOST_ALERTS],
-            *([f"{len(self.alerts) - MOST_ALERTS:,} more alerts"] if len(self.alerts) > MOST_ALERTS else []),
+            *alerts[:MOST_ALERTS],
+            *([count(len(alerts) - MOST_ALERTS, "more alert")] if len(alerts) > MOST_ALERTS else []),
         )
 
     def _attempts(self) -> list[str]:
@@ -199,7 +201,7 @@ class Chronicle:
     def _alert(self, event: BudgetAlert) -> None:
         for run_id, story in list(self._stories.items()):
             if event.run_id == run_id or (event.run_id is None and not story.ended):
-                story.alerts.append(event.message)
+                story.alerts[event.kind, event.budget] = event.message
 
 
 def _tell(story: Story, event: CallFinished | RequestFinished | ItemFinished | RunFinished) -> None:

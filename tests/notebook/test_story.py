@@ -34,10 +34,10 @@ def circuit(state: CircuitState, second: int, model: str = "sim/medium", reason:
     return CircuitChanged(model=model, state=state, failure_rate=0.6, attempts=40, reason=reason, changed_at=at)
 
 
-def alert(message: str, run_id: str | None = "r") -> BudgetAlert:
+def alert(message: str, run_id: str | None = "r", budget: str = "run") -> BudgetAlert:
     return BudgetAlert(
         kind="share",
-        budget="run",
+        budget=budget,
         share=0.8,
         spent_usd=1.6,
         limit_usd=2.0,
@@ -118,12 +118,13 @@ def test_degraded_semantic_batch_and_unknown_are_told(heard: Chronicle) -> None:
 
 
 def test_alerts_are_the_runs_own_or_nobodys_and_few(heard: Chronicle) -> None:
+    heard(alert("50 % of the run's budget is spent.", "r"))
     heard(alert("80 % of the run's budget is spent.", "r"))
-    heard(alert("Support's month ends early.", None))
+    heard(alert("Support's month ends early.", None, "month"))
     heard(alert("Another run's.", "other"))
     assert heard.of("r").lines() == ("80 % of the run's budget is spent.", "Support's month ends early.")
     for number in range(10):
-        heard(alert(f"{number}"))
+        heard(alert(f"{number}", budget=f"b{number}"))
     assert heard.of("r").lines()[MOST_ALERTS:] == ("7 more alerts",)
 
 
