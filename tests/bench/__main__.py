@@ -51,6 +51,7 @@ AT_1 = Load(title="CPU per call, 1 in flight", calls=500, in_flight=1)
 SLOW = Load(title="2,000 calls of 500 ms, 256 in flight", calls=2000, in_flight=256, wait_ms=500)
 MEMORY = Load(title="10,000 items of 3 steps", calls=10_000, in_flight=256, kind="memory", subjects=[OURS])
 CACHE = Load(title="Cache hits", calls=5000, in_flight=32, kind="cache", subjects=[OURS])
+STATE = Load(title="State store, a call at a time", calls=2000, in_flight=1, kind="state", subjects=[OURS])
 JOURNAL = Load(title="Journal lines", calls=20_000, in_flight=1, kind="journal", subjects=[OURS])
 
 
@@ -149,6 +150,7 @@ def wall(bench: Bench) -> list[Figure]:
 def alone(bench: Bench) -> list[Figure]:
     """What has no peer."""
     memory, cache, journal = bench.measure(MEMORY), bench.measure(CACHE), bench.measure(JOURNAL)
+    state = bench.measure(STATE)
     item_us = medians(cache, "item_us")[OURS]
     print(f"An item of one step that the cache answers, the whole way: {item_us:.0f} us of CPU")
     grown_kb = [grown / 1000 for grown in column(memory, OURS, "bytes_per_item")]
@@ -162,6 +164,13 @@ def alone(bench: Bench) -> list[Figure]:
             rounds=grown_kb,
         ),
         Figure(name="CPU of a cache hit", unit="us", bound="at most", target=60, rounds=column(cache, OURS, "hit_us")),
+        Figure(
+            name="CPU of a call in state.sqlite (get, reserve, settle, set)",
+            unit="us",
+            bound="at most",
+            target=200,
+            rounds=column(state, OURS, "state_us"),
+        ),
         Figure(name="Journal line / bare write(2) of its bytes", unit="x", bound="at most", target=2, rounds=lines),
     ]
 

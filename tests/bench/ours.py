@@ -1,7 +1,8 @@
 """What this package needs for the same calls; one subject a process.
 
 ``python -m tests.bench.ours SUBJECT BASE_URL CALLS IN_FLIGHT`` prints one line of JSON. Everything that a user gets is
-on: budget, retry policy, cache, journal.
+on (run budget, retry policy, circuit breaker, cache, journal), and what is set in ``orchestrate.toml`` besides: a budget
+of the day, a quota, and limits of requests, tokens and calls at once, all agreed on over processes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -20,9 +22,12 @@ from typing import Any
 import pandas as pd
 
 from orchestration_nb import Flow, Run, Workspace, __version__
-from orchestration_nb.calls import Attempt
+from orchestration_nb.calls import Attempt, Usage
 from orchestration_nb.clock import SystemClock
 from orchestration_nb.config import trust
+from orchestration_nb.cost.budget import Spender
+from orchestration_nb.cost.cache import CachedReply
+from orchestration_nb.engine.loop import wait
 from orchestration_nb.events import CallFinished
 from orchestration_nb.ids import CallId, RequestId, RunId, new_id
 from orchestration_nb.ledger.journal import JournalFile
@@ -47,6 +52,20 @@ key_env = "BENCH_KEY"
 [models."bench/bench"]
 input_usd_per_mtok = 0.15
 output_usd_per_mtok = 0.6
+
+[limits.bench]
+requests_per_minute = 10_000_000
+tokens_per_minute = 10_000_000_000
+concurrent = 4096
+
+[budgets.each-day]
+usd = 100_000
+period = "day"
+
+[quotas.each-user]
+requests = 100_000_000
+per = "user"
+period = "month"
 """
 
 
@@ -178,7 +197,32 @@ def journal(_base_url: str, count: int, _in_flight: int) -> dict[str, float]:
         return figures
 
 
-SUBJECTS = {"calls": calls, "cache": cache_hits, "memory": memory, "journal": journal}
+def state(base_url: str, count: int, _in_flight: int) -> dict[str, float]:
+    """CPU that a call spends in ``state.sqlite``, one call after the other, so that no two share a transaction."""
+    with fresh_workspace(base_url) as workspace:
+        return wait(workspace.engine.submit(_state(workspace, count)))
+
+
+async def _state(workspace: Workspace, count: int) -> dict[str, float]:
+    cache, run_id = workspace.services.cache, RunId(new_id())
+    spender = Spender(run_id=run_id, root_run_id=run_id, flow="bench", user="bench")
+    budget = workspace.budgets.open_run(spender, limit_usd=1000.0)
+    reply = CachedReply(text=ANSWER * 4, usage=Usage(), finish_reason="stop", model_version=None, latency_ms=1.0)
+    spent: list[float] = []
+    for number in range(-100, count):
+        cpu = time.thread_time()
+        key = f"{number:032x}"
+        assert await cache.claim(key) is None
+        hold = await budget.reserve(0.001, tokens=100, step="answer", facts=b"{}")
+        hold.settle(0.0005, 50)
+        cache.put(key, reply)
+        cache.release(key)
+        await workspace.desk.flush()
+        spent.append((time.thread_time() - cpu) * 1e6)
+    return {"state_us": statistics.median(spent[100:])}
+
+
+SUBJECTS = {"state": state, "calls": calls, "cache": cache_hits, "memory": memory, "journal": journal}
 
 
 def main() -> None:
