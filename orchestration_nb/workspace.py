@@ -27,6 +27,8 @@ from orchestration_nb.cost import prices
 from orchestration_nb.cost.budget import Budgets, LostCall
 from orchestration_nb.cost.burn import BurnWatch
 from orchestration_nb.cost.cache import ExactCache
+from orchestration_nb.cost.semantic import SemanticCache
+from orchestration_nb.cost.similarity import read_pairs
 from orchestration_nb.engine.batch_course import BatchPolicy
 from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.bookkeeping import lost_call
@@ -38,6 +40,7 @@ from orchestration_nb.providers import Availability, Provider, build
 from orchestration_nb.providers.hosted import HostedProvider
 from orchestration_nb.providers.local import LocalProvider, discover
 from orchestration_nb.providers.replay import ReplayProvider
+from orchestration_nb.providers.sim.bank import data_folder
 from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
@@ -45,6 +48,7 @@ from orchestration_nb.state import burns
 from orchestration_nb.state.batches import BatchStore
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
+from orchestration_nb.state.questions import Questions
 from orchestration_nb.state.replies import Replies
 from orchestration_nb.state.seal import Seal
 from orchestration_nb.state.store import StateFile
@@ -95,6 +99,7 @@ class Workspace:
         self.ledger = Ledger(self.folder)
         self.desk = Desk(StateFile(self.folder, busy_s=0), self.clock)
         self.owners = Owners(self.folder, self.clock)
+        self._seal = Seal(user_folder() / "cache.key")
         self.budgets = Budgets(
             self.desk,
             self.owners,
@@ -241,12 +246,14 @@ class Workspace:
     def _services(self) -> Services:
         settings = self.settings
         retry, timeouts = settings.retry, settings.timeouts
+        cache = self._cache()
         return Services(
             catalog=self.catalog,
             providers=self.providers,
             journal=JournalFile(self.folder, durable=settings.ledger.durable),
-            cache=self._cache(),
+            cache=cache,
             budgets=self.budgets,
+            semantic=self._semantic(cache),
             paid_in_batches=self._paid_in_batches,
             circuits=Breakers(BreakerPolicy(**settings.breaker.model_dump()), self.clock, self._note),
             limits=Limits(self.desk, self.owners, self.clock, settings.limits, self._keys()),
@@ -296,11 +303,24 @@ class Workspace:
             self.desk,
             self.owners,
             self.clock,
-            Seal(user_folder() / "cache.key"),
+            self._seal,
             keep_days=settings.cache_ttl_days,
             most_bytes=settings.cache_most_mb << 20,
         )
         return ExactCache(store, self.clock, keep_days=settings.cache_ttl_days)
+
+    def _semantic(self, cache: ExactCache) -> SemanticCache | None:
+        settings = self.settings.semantic_cache
+        if not settings.enabled:
+            return None
+        pairs = data_folder() / "question_pairs.csv" if settings.pairs is None else self.folder / settings.pairs
+        return SemanticCache(
+            cache,
+            Questions(self.desk, self._seal),
+            read_pairs(pairs),
+            rate=settings.false_hit_rate,
+            embedder=settings.embed,
+        )
 
     def _paid_in_batches(self) -> frozenset[str]:
         rows = self.ledger.sql("select distinct cache_key from calls where batch and status = 'ok' and cache = 'none'")
@@ -322,6 +342,8 @@ class Workspace:
 
     async def _close(self) -> None:
         await self.services.cache.flush()
+        if self.services.semantic is not None:
+            self.services.semantic.close()
         for provider in self.providers.values():
             await provider.close()
         self.desk.close()

@@ -101,6 +101,11 @@ class SemanticCache:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="semantic-cache")
         self._warned = False
 
+    @property
+    def embeds_by(self) -> str:
+        """The model whose vectors are compared; empty where words are."""
+        return "" if self._embedder == WORDS else self._embedder
+
     async def find(
         self, request: Request, model: Model, max_tokens: int, *, embed: Embed | None = None
     ) -> SemanticHit | None:

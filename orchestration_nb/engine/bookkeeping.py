@@ -128,7 +128,9 @@ class CallBook:
         self.key = key
         self.kept: CachedReply | None = None
         """What the cache holds of the reply, once there is one."""
-        self._requests = requests
+        self.requests = requests
+        """The request that it is a call of."""
+        self.is_recorded = False
         self._run = requests.run
         self._clock = requests.run.services.clock
         self._sample = sample
@@ -163,11 +165,11 @@ class CallBook:
 
     def facts(self) -> bytes:
         """What is written down beside the money: enough for a row of the ledger, should this process die."""
-        origin = self._requests.request.origin
+        origin = self.requests.request.origin
         return orjson.dumps(
             {
                 "call_id": self._id,
-                "request_id": self._requests.request.id,
+                "request_id": self.requests.request.id,
                 "run_id": self._run.run_id,
                 "model": self.model.name,
                 "provider": self.model.provider,
@@ -240,12 +242,19 @@ class CallBook:
         self._run.services.cache.put(self.key, self.kept)
         return reply
 
-    def answered_from_cache(self, held: CachedReply, value: Any) -> Reply:
-        """The cache had the reply: nothing is spent."""
+    def embedded(self, raw: RawReply) -> None:
+        """The call made vectors, and no reply that anybody could ask for again."""
+        reply = self._reply(CachedReply.of(raw, self._latency_ms), None, cache="none", raw=raw)
+        self._record("ok", None, reply, raw)
+
+    def answered_from_cache(self, held: CachedReply, value: Any, similarity: float | None = None) -> Reply:
+        """The cache had the reply, or one to a question that is so similar: nothing is spent."""
         self._run.progress.cache_hits += 1
         self._usage, self._cost_usd = held.usage.whole(), self._cost_of(held)
         self._longest_prompt = self._usage.input_tokens
-        reply = self._reply(held, value, cache="exact", raw=None)
+        reply = self._reply(held, value, cache="exact" if similarity is None else "semantic", raw=None)
+        if similarity is not None:
+            reply = replace(reply, similarity=similarity)
         self._record("ok", None, reply, None)
         return reply
 
@@ -324,17 +333,18 @@ class CallBook:
     def _record(self, status: Status, error: BaseException | None, reply: Reply | None, raw: RawReply | None) -> None:
         model, price, usage, run = self.model, self._price(), self._usage, self._run
         cost_usd, billed_usd = self._cost_usd, self._billed_usd
-        self._requests.count(
+        self.requests.count(
             cost_usd=cost_usd, billed_usd=billed_usd, simulated=model.simulated, latency_ms=self._latency_ms
         )
         if self._attempts or reply is not None:
             run.progress.calls += 1  # one that was refused before it was sent is none
         run.progress.cost_usd += cost_usd
         run.progress.simulated = run.progress.simulated or model.simulated
+        self.is_recorded = True
         run.record(
             CallFinished(
                 call_id=self._id,
-                request_id=self._requests.request.id,
+                request_id=self.requests.request.id,
                 run_id=run.run_id,
                 model=model.name,
                 provider=model.provider,
@@ -367,7 +377,7 @@ class CallBook:
                 batch=self._batch,
                 attempts=tuple(self._attempts),
                 started_at=self._started_at,
-                prompt=readable(self._requests.request),
+                prompt=readable(self.requests.request),
                 reply=reply.text if reply else None,
             )
         )

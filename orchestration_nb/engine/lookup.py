@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestration_nb.calls import Reply, Request
 from orchestration_nb.cost.cache import CachedReply
+from orchestration_nb.engine import meaning
 from orchestration_nb.engine.payment import Call, NotSent, pay
 from orchestration_nb.errors import CallError, ModelUnavailableError, SchemaNotMetError
 
@@ -65,7 +66,7 @@ async def _lead_flight(call: Call, flights: Flights) -> Reply:
         if held is not None and value is not _REFUSED:
             flight.set_result(held)
             return call.book.answered_from_cache(held, value)
-        reply = await pay(call)
+        reply = await _find_alike(call) or await pay(call)
     except CallError as error:
         if not _is_its_own(error, call):
             # Who asked the same would meet the same: it shares the failure instead of repeating it.
@@ -78,7 +79,20 @@ async def _lead_flight(call: Call, flights: Flights) -> Reply:
         if not flight.done():
             # None: cancelled, or over this run's budget; the next in line tries for itself.
             flight.set_result(call.book.kept)
+    semantic = call.run.services.semantic
+    if semantic is not None and reply.cache == "none":
+        await meaning.add(call, semantic)
     return reply
+
+
+async def _find_alike(call: Call) -> Reply | None:
+    """The reply to a question that means the same, where the semantic cache is on."""
+    semantic = call.run.services.semantic
+    hit = None if semantic is None else await meaning.find(call, semantic)
+    value = _REFUSED if hit is None else _value_of_cached(call.request, hit.reply)
+    if hit is None or value is _REFUSED:
+        return None
+    return call.book.answered_from_cache(hit.reply, value, hit.similarity)
 
 
 def _is_its_own(error: CallError, call: Call) -> bool:

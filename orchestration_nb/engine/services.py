@@ -14,6 +14,7 @@ from orchestration_nb.catalog import Catalog, Model
 from orchestration_nb.clock import Clock
 from orchestration_nb.cost.budget import Budgets, RunBudget
 from orchestration_nb.cost.cache import CachedReply
+from orchestration_nb.cost.semantic import SemanticCache
 from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.errors import CallError, OverBudgetError, RateLimit, RunPaused
@@ -126,6 +127,8 @@ class Services:
     journal: Journal
     cache: ReplyCache
     budgets: Budgets
+    semantic: SemanticCache | None = None
+    """Answers from questions that mean the same, or ``None``: off."""
     circuits: Circuits
     limits: Limits
     retry: RetryPolicy

@@ -1,8 +1,8 @@
 """What this package needs for the same calls; one subject a process.
 
 ``python -m tests.bench.ours SUBJECT BASE_URL CALLS IN_FLIGHT`` prints one line of JSON. Everything that a user gets is
-on (run budget, retry policy, circuit breaker, cache, journal), and what is set in ``orchestrate.toml`` besides: a budget
-of the day, a quota, and limits of requests, tokens and calls at once, all agreed on over processes.
+on (run budget, retry policy, circuit breaker, cache, journal), and what is set in ``orchestrate.toml`` besides: a
+budget of the day, a quota, and limits of requests, tokens and calls at once, all agreed on over processes.
 """
 
 from __future__ import annotations
