@@ -5,38 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
-from orchestration_nb.calls import RawReply, Timeouts, Usage
-from orchestration_nb.catalog import FREE, Model
+from orchestration_nb.calls import RawReply
+from orchestration_nb.catalog import FREE
 from orchestration_nb.cost.semantic import Embed, SemanticCache, SemanticHit
 from orchestration_nb.engine.bookkeeping import CallBook
 from orchestration_nb.engine.payment import Call
 from orchestration_nb.errors import BadRequestError, CallError, CostError
-
-
-class Vectors(Protocol):
-    """Texts as vectors, and what that took."""
-
-    @property
-    def vectors(self) -> Sequence[Sequence[float]]:
-        """One for each text."""
-
-    @property
-    def usage(self) -> Usage:
-        """The tokens."""
-
-
-@runtime_checkable
-class Embedder(Protocol):
-    """A provider whose models embed."""
-
-    async def embed(self, model: Model, texts: Sequence[str], *, timeouts: Timeouts) -> Vectors:
-        """Texts to vectors.
-
-        Raises:
-            CallError: If none came.
-        """
+from orchestration_nb.providers.provider import Embedder
 
 
 async def find(call: Call, semantic: SemanticCache) -> SemanticHit | None:

@@ -14,9 +14,9 @@ from orchestration_nb.runs import Run
 from orchestration_nb.testing import FakeProvider, fake_workspace
 from orchestration_nb.workspace import Workspace
 
-FIRST = ["What is the capital of France?", "Which products cost more than 48 dollars?"]
-AGAIN = ["Which city is France's capital?", "List the products with a price above 48 dollars."]
-OTHER = ["What is the capital of Spain?", "List the products with a price above 84 dollars."]
+FIRST = ["What is the capital of France?", "Who works part-time in Bilbao?"]
+AGAIN = ["Which city is France's capital?", "Which employees in Bilbao work part-time?"]
+OTHER = ["What is the capital of Spain?", "Which employees in Bilbao work full-time?"]
 
 
 def workspace(folder: Path, *, embed: str = "tfidf") -> Workspace:
