@@ -77,7 +77,8 @@ _OPPOSITES: Final = """
     safe/dangerous safe/unsafe healthy/unhealthy did/will was/will were/will with/without credit/debit income/expense
     asset/liability hire/fire employ/dismiss encode/decode encrypt/decrypt upload/download compress/expand
     approve/reject approve/deny agree/disagree remember/forget find/lose plus/minus multiply/divide to/from
-    since/until
+    since/until full/part whole/part single/double single/married daily/weekly daily/monthly weekly/monthly
+    weekly/yearly monthly/yearly annual/monthly gross/net primary/secondary
 """
 _ALIKE: Final = """
     buy/purchase/bought/acquire begin/start/commence/began end/finish/ended big/large/huge small/little/tiny
