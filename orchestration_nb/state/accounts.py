@@ -8,10 +8,12 @@ in several accounts at once, all or nothing; it ends exactly once, whichever pro
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -221,6 +223,48 @@ def of_periods(connection: sqlite3.Connection, periods: Iterable[tuple[Kind, str
     select = "select key, kind, name, per, whose, begins_us from accounts where kind = ? and name = ? and begins_us = ?"
     rows = [row for period in periods for row in connection.execute(f"{select} order by key", period)]
     return [Account(kind, name, per, whose, us, key.split("|")[3]) for key, kind, name, per, whose, us in rows]
+
+
+def rescue(damaged: Path, connection: sqlite3.Connection) -> int:
+    """Copies what can be read of a damaged file's accounts and holds; what is lost of the holds counts as spent.
+
+    Args:
+        damaged: The file, set aside.
+        connection: To the new one; not within a transaction.
+
+    Returns:
+        How many accounts could be read.
+    """
+    with contextlib.closing(sqlite3.connect(damaged)) as old:
+        rows = {table: _readable(old, table) for table in ("accounts", "holds")}
+    connection.execute("begin immediate")
+    for table, (columns, found) in rows.items():
+        if not found:
+            continue
+        marks = ", ".join("?" * len(columns))
+        insert = f"insert or ignore into {table} ({', '.join(columns)}) values ({marks})"  # noqa: S608 - our own names
+        connection.executemany(insert, found)
+    held: dict[str, int] = {}
+    for (parts,) in connection.execute("select parts from holds"):
+        for key, amount in orjson.loads(parts):
+            held[key] = held.get(key, 0) + amount
+    for (key,) in connection.execute("select key from accounts").fetchall():
+        update = "update accounts set spent = spent + held - ?, held = ? where key = ?"
+        connection.execute(update, (held.get(key, 0), held.get(key, 0), key))
+    connection.execute("commit")
+    return len(rows["accounts"][1])
+
+
+def _readable(damaged: sqlite3.Connection, table: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns of a table, and its rows up to where it is damaged."""
+    columns: list[str] = []
+    rows: list[tuple[Any, ...]] = []
+    with contextlib.suppress(sqlite3.Error):
+        found = damaged.execute(f"select * from {table}")  # noqa: S608 - one of our own
+        columns = [name for name, *_ in found.description]
+        for row in found:
+            rows.append(row)  # noqa: PERF402 - what was read before the damage counts
+    return columns, rows
 
 
 def _weight(short: Short) -> tuple[bool, bool]:

@@ -217,16 +217,21 @@ class Desk:
         if isinstance(error, WorkspaceError):
             return StateError(str(error), hint=error.hint)
         if is_damage(error):
-            with contextlib.suppress(OSError, WorkspaceError):  # another process is at it
-                self._file.set_aside()
-            return StateError(
-                f"{path} was damaged, so that nobody knows what was spent of the budgets: it is kept beside a new one.",
-                hint="Run again to go on: every budget begins with what could be read of the damaged file.",
-            )
+            return self._damage()
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return StateError(f"{path} cannot be written: the disk is full.", hint="Make room, then run again.")
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
         return StateError(f"{path} cannot be written: {said}.", hint="Give write access to it.")
+
+    def _damage(self) -> StateError:
+        """Begins the file anew; the run ends all the same, so that somebody learns what became of the budgets."""
+        replaced = None
+        with contextlib.suppress(OSError, sqlite3.Error, WorkspaceError):  # another process is at it
+            replaced = self._file.replace_damaged()
+        hint = "Run again: the budgets go on with what could be read of it."
+        if replaced is not None and replaced[1] == 0:
+            hint = "Run again: every budget begins anew, although something may be spent of it already."
+        return StateError(f"{self._file.path} was damaged: it is kept beside a new one.", hint=hint)
 
     def _forget_parent(self) -> None:
         self._entries, self._soon, self._late, self._patient = [], False, None, None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from orchestration_nb.errors import LedgerNewerError
 from orchestration_nb.state import accounts, batches, cache, claims, windows
@@ -18,7 +17,8 @@ from orchestration_nb.state.folder import FOLDER_NAME, private_folder
 from orchestration_nb.state.lock import locked
 
 FILE_NAME = "state.sqlite"
-_BUSY_S = 0.5
+_OPEN_S = 2.5
+"""The longest that opening waits for other processes that open."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -34,7 +34,6 @@ MIGRATIONS: tuple[str, ...] = (
 """One script a version, the first for a new file. Append to it; never change one that was released."""
 
 _log = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
 
 
 class StateFile:
@@ -44,10 +43,10 @@ class StateFile:
 
     Args:
         workspace: The folder whose ``.orchestrate/`` holds the file.
-        busy_s: How long a statement waits, blocking, for the lock of another process.
+        busy_s: How long a statement waits, blocking, for the lock of another process; on an event loop not at all.
     """
 
-    def __init__(self, workspace: Path, *, busy_s: float = _BUSY_S) -> None:
+    def __init__(self, workspace: Path, *, busy_s: float = 0) -> None:
         self._workspace = workspace
         self.path = workspace / FOLDER_NAME / FILE_NAME
         self._busy_s = busy_s
@@ -55,39 +54,6 @@ class StateFile:
         self._identity = 0
         self._turn = threading.RLock()
         _files.add(self)
-
-    def use(self, work: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
-        """What ``work`` makes of the connection; a damaged file is set aside, and ``work`` done on a new one.
-
-        Raises:
-            sqlite3.Error: If the file is locked for longer than half a second, or cannot be written.
-            OSError: If the folder cannot be made or written.
-            WorkspaceError: If a newer version of the package wrote the file, or opening waits too long.
-        """
-        with self._turn:
-            try:
-                return work(self._connection or self._open())
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
-                self._replace_damaged()
-                return work(self._open())
-
-    def write(self, work: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
-        """As :meth:`use`, in one transaction that writes."""
-
-        def in_transaction(connection: sqlite3.Connection) -> _Answer:
-            connection.execute("begin immediate")
-            try:
-                answer = work(connection)
-                connection.execute("commit")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("rollback")
-                raise
-            return answer
-
-        return self.use(in_transaction)
 
     def opened(self) -> sqlite3.Connection | None:
         """The connection, if there is one to the file that now stands at the path (somebody may have removed it)."""
@@ -115,14 +81,19 @@ class StateFile:
                 connection = self._open()
             return connection
 
-    def set_aside(self) -> Path | None:
-        """Keeps the damaged file under another name, so that the next use begins anew.
+    def replace_damaged(self) -> tuple[Path, int] | None:
+        """Keeps the damaged file under another name, and carries what can be read of the accounts over to a new one.
 
         Returns:
-            Where it is kept, or ``None`` where another process has set it aside.
+            Where it is kept, and how many accounts could be read; ``None`` where another process has replaced it.
         """
         with self._turn:
-            return self._replace_damaged()
+            aside = self._set_aside()
+            if aside is None:
+                return None
+            rescued = accounts.rescue(aside, self._open())
+            _log.warning("%s was damaged: it is kept as %s, and begun anew.", self.path, aside)
+            return aside, rescued
 
     def close(self) -> None:
         """Closes the connection; a later use opens another."""
@@ -133,8 +104,8 @@ class StateFile:
 
     def _open(self) -> sqlite3.Connection:
         path = private_folder(self._workspace) / FILE_NAME
-        with locked(path.with_name("state.lock"), alone=True, limit_s=_BUSY_S * 5):
-            connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        with locked(path.with_name("state.lock"), alone=True, limit_s=_OPEN_S):
+            connection = sqlite3.connect(path, timeout=_OPEN_S, isolation_level=None, check_same_thread=False)
             try:
                 version = _known_version(connection, path)
                 if version == 0:
@@ -150,18 +121,18 @@ class StateFile:
         self._connection, self._identity = connection, path.stat().st_ino
         return connection
 
-    def _replace_damaged(self) -> Path | None:
+    def _set_aside(self) -> Path | None:
         self.close()
-        path = private_folder(self._workspace) / FILE_NAME
-        with locked(path.with_name("state.lock"), alone=True, limit_s=_BUSY_S * 5):
+        path = self.path
+        with locked(path.with_name("state.lock"), alone=True, limit_s=_OPEN_S):
             if not path.exists() or self._identity not in {0, path.stat().st_ino}:
-                return None  # another process has set it aside
+                return None
             aside = path.with_name(f"state.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.sqlite")
             path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # what was written last stands in it
+                path.with_name(path.name + "-wal").rename(aside.with_name(aside.name + "-wal"))
+            path.with_name(path.name + "-shm").unlink(missing_ok=True)
         self._identity = 0
-        _log.warning("%s was damaged: it is kept as %s, and begun anew.", path, aside)
         return aside
 
     def _forget_parent(self) -> None:

@@ -20,6 +20,7 @@ from orchestration_nb.state import accounts
 from orchestration_nb.state.accounts import Account, Charge, Short
 from orchestration_nb.state.store import StateFile
 from tests.cost.conftest import Begin, Process
+from tests.state.files import written
 
 PROCESSES = st.sampled_from(["one", "two", "three"])
 LIMITS = st.integers(min_value=0, max_value=1000)
@@ -61,8 +62,8 @@ class Money(RuleBasedStateMachine):
     @rule(owner=PROCESSES, amount=LIMITS, both=st.booleans())
     def reserve(self, owner: str, amount: int, both: bool) -> None:
         charges = self.charges(amount, both=both)
-        answer = self.file.write(
-            lambda connection: accounts.take(connection, charges, owner=owner, facts=b"{}", now_us=1)
+        answer = written(
+            self.file, lambda connection: accounts.take(connection, charges, owner=owner, facts=b"{}", now_us=1)
         )
         fits = {one.key: self.spent[one.key] + self.held(one.key) + amount <= self.limit(one.key) for one in charges}
         hopeless = any(self.spent[one.key] + amount > self.limit(one.key) for one in charges)
@@ -82,16 +83,16 @@ class Money(RuleBasedStateMachine):
         hold = sorted(self.open)[which % len(self.open)]
         parts = [(key, amount, amount * share // 100) for key, amount in self.open.pop(hold)[1]]
         for _ in range(1 + again):  # whoever comes second changes nothing
-            self.file.write(lambda connection: accounts.end(connection, hold, parts))
+            written(self.file, lambda connection: accounts.end(connection, hold, parts))
         self.spend((key, spent) for key, _, spent in parts)
 
     @rule(which=st.integers(min_value=0))
     def park(self, which: int) -> None:
         if self.open:
             hold = sorted(self.open)[which % len(self.open)]
-            self.file.write(lambda connection: accounts.park(connection, hold, f"key {hold}"))
+            written(self.file, lambda connection: accounts.park(connection, hold, f"key {hold}"))
             self.open[hold] = (*self.open[hold][:2], True)
-            assert self.file.use(lambda connection: accounts.parked(connection, f"key {hold}")) == (
+            assert written(self.file, lambda connection: accounts.parked(connection, f"key {hold}")) == (
                 hold,
                 self.open[hold][1],
             )
@@ -103,7 +104,7 @@ class Money(RuleBasedStateMachine):
     @rule()
     def recover(self) -> None:
         dead = set(self.dead)
-        lost = self.file.write(lambda connection: accounts.recover(connection, dead.intersection, now_us=1))
+        lost = written(self.file, lambda connection: accounts.recover(connection, dead.intersection, now_us=1))
         gone = [hold for hold, (owner, _, parked) in self.open.items() if owner in dead and not parked]
         assert len(lost) == len(gone)
         for hold in gone:
@@ -113,12 +114,13 @@ class Money(RuleBasedStateMachine):
     def raise_limit(self, account: Account, by: int) -> None:
         key, to = account.key, self.limit(account.key) + by
         charge = Charge(key, account, 0, self.most[key], binds=True)
-        assert self.file.write(lambda connection: accounts.raise_most(connection, charge, to, now_us=1)) is None
+        assert written(self.file, lambda connection: accounts.raise_most(connection, charge, to, now_us=1)) is None
         self.raised[key] = to
 
     @invariant()
     def it_adds_up(self) -> None:
-        rows = self.file.use(
+        rows = written(
+            self.file,
             lambda connection: connection.execute("select key, spent, held from accounts").fetchall(),
         )
         for key, spent, held in rows:
@@ -130,12 +132,13 @@ class Money(RuleBasedStateMachine):
         for hold, (_, parts, parked) in self.open.items():
             if parked:
                 nothing = [(key, amount, 0) for key, amount in parts]
-                self.file.write(functools.partial(accounts.end, hold=hold, spent=nothing))
-        self.file.write(lambda connection: accounts.recover(connection, set, now_us=1))
-        left = self.file.use(
+                written(self.file, functools.partial(accounts.end, hold=hold, spent=nothing))
+        written(self.file, lambda connection: accounts.recover(connection, set, now_us=1))
+        left = written(
+            self.file,
             lambda connection: connection.execute(
                 "select (select count(*) from holds), (select coalesce(sum(abs(held)), 0) from accounts)"
-            ).fetchone()
+            ).fetchone(),
         )
         self.file.close()
         self.folder.cleanup()

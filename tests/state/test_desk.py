@@ -17,6 +17,7 @@ from orchestration_nb.state import desk as desk_module
 from orchestration_nb.state import store
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.store import StateFile
+from tests.state.files import written
 
 OpenDesk = Callable[[], Desk]
 
@@ -246,6 +247,6 @@ class TestTheEnd:
 
 def test_every_version_leads_to_the_last(tmp_path: Path) -> None:
     file = StateFile(tmp_path)
-    version = file.use(lambda connection: connection.execute("pragma user_version").fetchone()[0])
+    version = written(file, lambda connection: connection.execute("pragma user_version").fetchone()[0])
     file.close()
     assert version == len(store.MIGRATIONS)

@@ -23,6 +23,7 @@ from orchestration_nb.state.seal import Seal
 from orchestration_nb.state.store import StateFile
 from orchestration_nb.testing import ManualClock
 from tests.conftest import REPO
+from tests.state.files import written
 
 OpenReplies = Callable[..., Replies]
 DAY_S = 24 * 3600.0
@@ -275,9 +276,10 @@ import sys
 from pathlib import Path
 from orchestration_nb.state import cache
 from orchestration_nb.state.store import StateFile
+from tests.state.files import written
 file = StateFile(Path(sys.argv[1]), busy_s=20)
 for number in range(20):
-    file.write(lambda connection: cache.keep(connection, f"{sys.argv[2]}-{number}", b"x", now_us=number))
+    written(file, lambda connection: cache.keep(connection, f"{sys.argv[2]}-{number}", b"x", now_us=number))
 """
     command = [sys.executable, "-c", script, str(tmp_path)]
     started = [subprocess.Popen([*command, str(number)], cwd=REPO, stderr=subprocess.PIPE) for number in range(4)]
@@ -297,9 +299,9 @@ def test_replies_of_the_first_version_make_room(tmp_path: Path, monkeypatch: pyt
     with monkeypatch.context() as before:
         before.setattr(store, "MIGRATIONS", store.MIGRATIONS[:1])
         old = StateFile(tmp_path)
-        old.write(lambda connection: connection.execute("insert into cache values ('a', 'unsealed', 0)"))
+        written(old, lambda connection: connection.execute("insert into cache values ('a', 'unsealed', 0)"))
         old.close()
     file = StateFile(tmp_path)
-    tables = file.use(lambda connection: connection.execute("select name from sqlite_master").fetchall())
+    tables = written(file, lambda connection: connection.execute("select name from sqlite_master").fetchall())
     file.close()
     assert ("cache",) not in tables
