@@ -216,7 +216,8 @@ class _Payment:
                     await self.call.wait_while_paused()
                 turn = services.limits.turn_now(model)
                 if turn is None:
-                    turn = await services.limits.turn(model, tokens=self._most_tokens())
+                    until_s = self.call.deadline.at_s
+                    turn = await services.limits.turn(model, tokens=self._most_tokens(), until_s=until_s)
                 permit = early if early is not None and early.valid else services.circuits.permit_now(model.name)
                 if permit is None:
                     turn.unused()

@@ -176,7 +176,7 @@ async def _in_time(call: Call, most_s: float) -> Reply:
         if not limit.expired():
             raise
         late = CallTimeoutError(
-            f"{call.book.model.name} was not asked in time: the {most_s:g} s that the call may take went by in line.",
+            f"{call.book.model.name} did not answer in time: the {most_s:g} s that the call may take went by in line.",
             phase="total",
             hint="timeout= of the call allows more; `%orchestrate status` shows what holds calls up.",
             billing="no",

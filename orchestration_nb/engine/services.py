@@ -111,8 +111,12 @@ class Limits(Protocol):
     def turn_now(self, model: Model) -> Turn | None:
         """A turn where nothing stands against it."""
 
-    async def turn(self, model: Model, *, tokens: int) -> Turn:
-        """Waits until an attempt may be sent that takes at most so many tokens, read and written."""
+    async def turn(self, model: Model, *, tokens: int, until_s: float) -> Turn:
+        """Waits until an attempt may be sent that takes at most so many tokens, read and written.
+
+        Raises:
+            RateLimitedError: If the provider asked for a pause that ends after ``until_s`` (monotonic).
+        """
 
     def note(self) -> str:
         """What holds calls up just now, in words; may be called from any thread."""

@@ -6,6 +6,7 @@ provider allows less, the pace follows what it accepts: see :mod:`~orchestration
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from orchestration_nb.catalog import Model
@@ -47,18 +48,20 @@ class Limits:
         line = self._lines.get(model.name)
         return (line or self._open(model)).turn_now()
 
-    async def turn(self, model: Model, *, tokens: int) -> Turn:
+    async def turn(self, model: Model, *, tokens: int, until_s: float = math.inf) -> Turn:
         """Waits until the attempt may go out: first come, first served.
 
         Args:
             model: The model that is asked.
             tokens: The most that it can take, read and written; what calls took so far says how much of it counts.
+            until_s: Time of the clock (``monotonic()``) up to which a pause that the provider asked for is waited out.
 
         Raises:
+            RateLimitedError: If the provider asked for a longer pause; nothing is sent.
             StateError: If the state that all processes share cannot be written.
         """
         line = self._lines.get(model.name) or self._open(model)
-        return line.turn_now() or await line.wait(tokens)
+        return line.turn_now() or await line.wait(tokens, until_s)
 
     def standing(self) -> list[ModelLimits]:
         """How each model that was asked is limited just now."""

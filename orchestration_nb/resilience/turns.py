@@ -40,6 +40,7 @@ class ModelLimits:
 class _Waiter:
     since_s: float
     tokens: int
+    until_s: float
     turn: asyncio.Future[Turn]
 
 
@@ -125,14 +126,15 @@ class Line:
         now = self._clock.monotonic()
         return None if self.pace.wait_s(now) > 0 else Turn(self, self.pace.sent(now))
 
-    async def wait(self, tokens: int) -> Turn:
+    async def wait(self, tokens: int, until_s: float) -> Turn:
         """Waits for a turn. A wait that is cancelled leaves nothing behind.
 
         Raises:
+            RateLimitedError: If the provider asked for a pause that lasts longer than the call may wait.
             StateError: If the state that all processes share cannot be written.
         """
         turn: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiter(self._clock.monotonic(), tokens, turn))
+        self._waiting.append(_Waiter(self._clock.monotonic(), tokens, until_s, turn))
         if self._server is None:
             self._server = asyncio.create_task(self._serve())
         try:
@@ -166,6 +168,7 @@ class Line:
         self._held_by = None
         wait_s = self.pace.wait_s(self._clock.monotonic())
         if wait_s > 0:
+            self._refuse_impatient()
             self.pace.hold()
             return min(wait_s, _LOOK_AGAIN_S)
         if not self._is_bound:
@@ -190,6 +193,16 @@ class Line:
         now, waiter = self._clock.monotonic(), self._waiting.popleft()
         sent = self.pace.sent(now)
         waiter.turn.set_result(Turn(self, sent, grant=grant, tokens=waiter.tokens, waited_s=now - waiter.since_s))
+
+    def _refuse_impatient(self) -> None:
+        """Those who cannot wait as long as the provider asked for are told now, and not when their time is over."""
+        pause_ends_s = self.pace.paused_until_s
+        for waiter in self._waiting:
+            if waiter.until_s < pause_ends_s and not waiter.turn.done():
+                left_s = pause_ends_s - self._clock.monotonic()
+                waiter.turn.set_exception(
+                    RateLimitedError(f"{self.model} asked for no more calls for a while.", retry_after_s=left_s)
+                )
 
     def _drop_cancelled(self) -> bool:
         while self._waiting and self._waiting[0].turn.done():
