@@ -235,7 +235,7 @@ class StepPlanned:
     actual_usd: float | None
     actual_s: float | None
     basis: str
-    """What it was reckoned from: ``past calls`` or ``prompts``."""
+    """What it was reckoned from: ``past calls`` of the step, ``other calls`` of the model, or ``prompts`` alone."""
     planned_at: datetime
 
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from orchestration_nb.planning.hindsight import Hindsight
     from orchestration_nb.runs import Run
 
-Basis = Literal["past calls", "prompts", ""]
-"""What a line was reckoned from; empty for a plain step."""
+Basis = Literal["past calls", "other calls", "prompts", ""]
+"""What a line was reckoned from: past calls of the step; its prompts, and how the model counted and spoke elsewhere;
+its prompts alone. Empty for a plain step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,8 @@ class PlanLine:
 class Plan:
     """What a run of a flow would ask, cost and take; nothing was asked.
 
-    The cost is meant to lie within ``low..high`` in 98 of 100 plans. Calls that the cache answers are not charged.
+    From past calls, the cost is meant to lie within ``low..high`` in 99 of 100 plans; from the prompts alone, low and
+    high are guesses. Calls that the cache answers are not charged.
     """
 
     flow: Flow
@@ -96,9 +98,15 @@ class Plan:
         past = max((line.past for line in asked), default=0)
         said = {
             "past calls": f"from the calls of {past:,} past item{'s' if past > 1 else ''}",
+            "other calls": "from the prompts and the models' other calls",
             "prompts": "from the prompts",
         }
         return " and ".join(text for basis, text in said.items() if any(line.basis == basis for line in asked))
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether all of it comes from past calls of its steps, so that the interval is no guess."""
+        return all(line.basis in {"past calls", ""} for line in self.lines)
 
     @property
     def warnings(self) -> tuple[str, ...]:

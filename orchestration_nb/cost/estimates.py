@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from statistics import NormalDist, fmean
 from typing import Final
 
-COVERAGE: Final = 0.98
-"""In how many plans of one the actual sum lies within low..high: 1 in 100 is dearer, and 1 in 100 cheaper."""
+COVERAGE: Final = 0.99
+"""Share of the plans whose actual sum is meant to lie within low..high: 1 in 200 is dearer, and 1 in 200 cheaper."""
 _Z: Final = NormalDist().inv_cdf((1 + COVERAGE) / 2)
 _PRIOR_UNITS: Final = 1.0
 _PRIOR_CV: Final = 0.5
+_MUCH: Final = 0.5
 _FEWEST_FREEDOMS: Final = 3.0
 _FEWEST_TO_REGRESS: Final = 12
 _TELLING_T: Final = 2.5
@@ -143,12 +144,15 @@ def student(freedoms: float) -> float:
 
 
 def _interval(expected: float, half: float) -> Estimate:
-    """Skewed, as sums of money are: never below nothing, and further up than down."""
+    """``half`` to either side; where that is much of the sum, never below nothing, and further up than down."""
     if expected <= 0:
         return Estimate(low=0.0, expected=0.0, high=max(half, 0.0))
     share = half / expected
+    down = 1 - share if share <= _MUCH else (1 - _MUCH) * math.exp((_MUCH - share) / (1 - _MUCH))
     return Estimate(
-        low=expected * math.exp(-share), expected=expected, high=expected * min(math.exp(min(share, 50)), 1 + 2 * share)
+        low=expected * down,
+        expected=expected,
+        high=expected * (math.exp(share) if share < 1 else 1 + (math.e - 1) * share),
     )
 
 
@@ -217,6 +221,8 @@ def distinct(counts: Sequence[int], draws: float) -> float:
     once, twice = sum(count == 1 for count in counts), sum(count == 2 for count in counts)
     if not once:
         return float(len(counts))
+    if once == size:
+        return float(draws)  # nothing came twice: there is no end of kinds in sight
     unseen = once**2 / (2 * twice) if twice else max(once * (once - 1) / 2, 1.0)
     return len(counts) + unseen * -math.expm1(-(draws - size) * once / (size * unseen))
 

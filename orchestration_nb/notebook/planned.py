@@ -81,7 +81,7 @@ def plan_table(plan: Plan) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
 def _cells(line: PlanLine) -> list[str]:
     if not line.basis:
         return [line.step, "–", "–", "–", "–", "–", "–", "–", "–", "–", "plain Python"]
-    basis = "the prompts" if line.basis == "prompts" else count(line.past, "past item")
+    bases = {"past calls": count(line.past, "past item"), "other calls": "prompts, other calls"}
     return [
         line.step,
         line.model,
@@ -93,7 +93,7 @@ def _cells(line: PlanLine) -> list[str]:
         f"{usd(line.cost_usd.low)} to {usd(line.cost_usd.high)}",
         latency(line.p50_s * 1000),
         latency(line.p95_s * 1000),
-        basis,
+        bases.get(line.basis, line.basis),
     ]
 
 
@@ -131,8 +131,9 @@ def _interval(cost: Estimate) -> str:
 
 def _foot(plan: Plan) -> str:
     time = plan.time_s
+    sure = "low and high are guesses" if not plan.is_sure else "99 of 100 runs should cost between low and high"
     return (
-        f"Reckoned {plan.bases or 'from nothing: no model is asked'}. 98 of 100 runs should cost between low and high. "
+        f"Reckoned {plan.bases or 'from nothing: no model is asked'}; {sure}. "
         f"Time with {plan.concurrency:,} calls in flight: {span(time.low)} to {span(time.high)}, without plain steps."
     )
 

@@ -29,7 +29,7 @@ from orchestration_nb.planning.outlook import (
     share_of,
 )
 from orchestration_nb.planning.precedents import Archive, Precedents
-from orchestration_nb.planning.rehearsal import Ask, Cast, Rehearsal, Who, rehearse
+from orchestration_nb.planning.rehearsal import Ask, Cast, Rehearsal, Who, reached, rehearse
 from orchestration_nb.planning.timing import busy_s, run_time
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.workspace import Workspace
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from orchestration_nb.flows import Flow
 
 _SLICE: Final = 256
-_SHRUNK_BY: Final = {"past calls": 8.0, "prompts": 1.0}
+_SHRUNK_BY: Final = {"past calls": 8.0, "other calls": 2.0, "prompts": 1.0}
 """As many plans that were right speak against a correction."""
-_MOST_CORRECTION: Final = 3.0
+_MOST_CORRECTION: Final = math.log(3.0)
 _BATCH_PRICE: Final = 0.5
 _UNCACHED: Final = "cache=False"
 _log = logging.getLogger(__name__)
@@ -77,10 +77,11 @@ def plan_of(flow: Flow, bound: BoundFlow, table: Table | None, setting: Setting,
         otherwise=(setting.strategy, setting.model or (DEFAULT_MODEL if setting.strategy == "fixed" else None)),
     )
     begun = workspace.ledger.is_begun()
-    rehearsal = rehearse(bound, table, cast, cached=begun and not setting.fresh)
+    rehearsal = rehearse(bound, table, cast, cached=not setting.fresh)
     whos = {step.name: _whos(step, rehearsal, cast) for step in bound.steps if step.kind == "llm"}
     history = _history(workspace, flow.name, whos) if begun else History.empty()
-    held = _held(workspace, {key for asks in rehearsal.asks.values() for ask in asks for key in ask.keys})
+    keys = {key for asks in rehearsal.asks.values() for ask in asks for key in ask.keys}
+    held = _held(workspace, keys) if begun else set()
     reckoning = _Reckoning(flow, bound, whos, rehearsal, history, held, setting)
     reckoned = [line for step in bound.steps for line in reckoning.lines(step, whos.get(step.name, ()))]
     lines = tuple(each.line for each in reckoned)
@@ -163,6 +164,7 @@ class _Reckoning:
         self._archive = Archive(history, flow.graph, rehearsal.asks.keys() - once)
         self._steps = {step.name: step for step in bound.steps}
         self._whos = whos
+        self._tells = _told_by_prompts(bound, rehearsal.asks.keys() - once)
         self._seen = _items_seen(rehearsal, held, once)
         self._sizes = _known_bytes(rehearsal, once)
 
@@ -257,7 +259,7 @@ class _Reckoning:
         share = len({groups[place] for place in unseen}) / len(set(groups))
         counts = Counter(rehearsal.groups[name])
         left = [count for group, count in counts.items() if group not in answered]
-        likely = overlap(left, len(past.items)) if past is not None and asked_before else 0.0
+        likely = overlap(left, past.drawn) if past is not None and asked_before and not self._tells[name] else 0.0
         paying = len(counts) * share
         return replace(
             demand, paying=paying - min(likely, paying), doubtful=min(likely, paying), size=self._mean_size(unseen)
@@ -300,17 +302,35 @@ class _Reckoning:
 
     def _correction(self, line: PlanLine) -> float:
         """What earlier plans of the same kind were wrong by, drawn towards 1 as far as there were few of them."""
-        ratios = [
-            math.log(past.actual_usd / past.expected_usd)
-            for past in self._history.plans
+        kin = [
+            past
+            for past in reversed(self._history.plans)
             if past.basis == line.basis
             and past.model == line.full_model
-            and (line.basis == "prompts" or (past.flow == self._flow.name and past.step == line.step))
+            and (line.basis != "past calls" or (past.flow == self._flow.name and past.step == line.step))
         ]
-        if not ratios:
-            return 1.0
-        mean = sum(ratios) / (len(ratios) + _SHRUNK_BY[line.basis])
-        return min(max(math.exp(mean), 1 / _MOST_CORRECTION), _MOST_CORRECTION)
+        logs: list[float] = []
+        for past in kin:  # oldest first: each was corrected by those before it, and its own error is on top of that
+            logs.append(math.log(past.actual_usd / past.expected_usd) + _learned(logs, line.basis))
+        return math.exp(_learned(logs, line.basis))
+
+
+def _learned(logs: Sequence[float], basis: str) -> float:
+    """The logarithm of the correction that these errors teach."""
+    if not logs:
+        return 0.0
+    mean = sum(logs) / (len(logs) + _SHRUNK_BY[basis])
+    return min(max(mean, -_MOST_CORRECTION), _MOST_CORRECTION)
+
+
+def _told_by_prompts(bound: BoundFlow, known: Collection[str]) -> dict[str, bool]:
+    """Whether a known prompt of the same item would be in the cache if the step had been asked the same before."""
+    columns = reached(bound)
+
+    def within(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
+        return other is None or (one is not None and one <= other)
+
+    return {step.name: any(within(columns[name], columns[step.name]) for name in known) for step in bound.steps}
 
 
 def _items_seen(rehearsal: Rehearsal, held: set[str], once: Collection[str]) -> set[int]:

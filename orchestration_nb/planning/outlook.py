@@ -170,7 +170,7 @@ def from_prompts(demand: Demand, history: History, *, place: int, tried: int, pr
             input_tokens=read * paid,
             output_tokens=written * paid,
             cost_usd=one * paid,
-            basis="prompts",
+            basis="prompts" if spoken is None or spoken.calls < _ENOUGH_CALLS else "other calls",
         ),
         once=demand.step.once,
     )

@@ -49,6 +49,8 @@ class Precedents:
     widened: float
     """How much wider their interval must be: 1 where text and model are the same."""
     same_model: bool
+    drawn: int
+    """How many different items of the flow were run, whether or not they asked different things here."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -121,9 +123,11 @@ class Archive:
             (same_text, _OTHER_MODEL, False),
             (list(by_run), _OTHER_TEXT, False),
         ):
-            items = self._different(step, [key for run in runs for key in by_run[run]])
+            keys = [key for run in runs for key in by_run[run]]
+            items = self._different(step, keys)
             if items:
-                return Precedents(items=tuple(items), widened=widened, same_model=same_model)
+                drawn = len({self._keys[key] or key for key in keys})
+                return Precedents(items=tuple(items), widened=widened, same_model=same_model, drawn=drawn)
         return None
 
     def _is_same(self, run: str, step: str) -> bool:
