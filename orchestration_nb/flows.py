@@ -23,7 +23,7 @@ from orchestration_nb.plan import Plan
 from orchestration_nb.planning.forecast import Setting, plan_of
 from orchestration_nb.planning.hindsight import keep, watch
 from orchestration_nb.providers.batches import refused_batch_models
-from orchestration_nb.routing.fallback import models_of
+from orchestration_nb.routing.fallback import fallbacks_of, models_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
@@ -335,6 +335,8 @@ def _check_models(
         if question.strategy is not None:
             named.update(models_of(workspace.strategies.find(question.strategy)))
     usable = [workspace.usable(name) for name in sorted(named)]
+    for other in {other for each in usable for other in fallbacks_of(each)}:
+        workspace.catalog.resolve(other)
     refused = refused_batch_models(workspace.providers, usable) if batch else None
     if refused is not None:
         raise refused

@@ -128,9 +128,21 @@ def failure(answer: Answer, complaint: Complaint, *, who: str, model: str, secre
     header_wait = retry_after_s(answer)
     if header_wait is not None:
         error.retry_after_s = header_wait
+    if _is_hopeless(error, answer):
+        error.retryable = False
     request_id = answer.header(*REQUEST_ID_HEADERS)
     error.provider_request_id = quote(request_id, secret) if request_id else None
     return error
+
+
+def _is_hopeless(error: CallError, answer: Answer) -> bool:
+    """Whether a failure of a kind that is usually worth another try will be the same again.
+
+    OpenAI and Anthropic say so in a header; a single request that is larger than a whole minute's tokens is a 429.
+    """
+    if answer.header("x-should-retry") == "false":
+        return True
+    return isinstance(error, RateLimitedError) and _TOO_LARGE.search(str(error)) is not None
 
 
 Verdict = tuple[Callable[..., CallError], str, Billing]
@@ -142,7 +154,9 @@ _ADDRESS_HINT = "Does base_url point at the API, and is its path right?"
 
 def _sort(status: int, complaint: Complaint, model: str) -> Verdict:
     if status >= 500:
-        return _server_side(status, complaint)
+        # Some local servers call a prompt that is too long their own failure; it would be so again.
+        too_long = complaint.codes & _LENGTH
+        return (ContextTooLongError, _LENGTH_HINT, "no") if too_long else _server_side(status, complaint)
     special = _by_words(complaint)
     if special is not None and status in {400, 403, 413, 422, 429}:
         return special
@@ -178,6 +192,7 @@ _POLICY = {"content_filter", "content_policy_violation", "invalid_prompt", "resp
 _KEY = {"invalid_api_key", "api_key_invalid", "authentication_error", "permission_error"}
 _MODEL = {"model_not_found", "modelnotfound"}
 _ADDRESS_WORDS = re.compile(r"(?:unknown|invalid) (?:request )?url|no route|not a valid path", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 _TOO_FAST = {"rate_limit_exceeded", "rate_limit_error", "resource_exhausted"}
 _OVERLOADED = {"overloaded_error", "unavailable", "service_unavailable"}
 _LENGTH_WORDS = re.compile(

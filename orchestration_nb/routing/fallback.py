@@ -69,6 +69,12 @@ def models_of(strategy: Strategy) -> tuple[str, ...]:
     return tuple(getattr(strategy, "models", ()))
 
 
+def fallbacks_of(model: Model) -> tuple[str, ...]:
+    """The models that ``orchestrate.toml`` names for when this one cannot answer, whatever the reason."""
+    held = model.fallbacks or Fallbacks()
+    return (*held.error, *held.context_window, *held.content_policy)
+
+
 async def answer_with_fallbacks(
     decision: Decision, ask: Ask, model: str, resolve: Callable[[str], Model], *, sample: int = 0, wait: bool = True
 ) -> Reply:

@@ -79,6 +79,8 @@ class Strategies:
         known = [*self, *(f"{maker}(...)" for maker in sorted(self._of_models))]
         near = difflib.get_close_matches(name, [each.removesuffix("(...)") for each in known], n=1, cutoff=0.5)
         listing = f"There are: {', '.join(known)}. Write a new one with @strategy."
+        if name.count("(") > name.count(")"):
+            listing = 'On the line of a magic it stands in quotes: --strategy "fallback(fast, strong)".'
         return UnknownStrategyError(
             f"There is no strategy {name!r}.", hint=f"Did you mean {near[0]!r}? {listing}" if near else listing
         )

@@ -142,6 +142,7 @@ def said(message: str = "What the provider says", **error: Any) -> Any:
         (429, said(code="insufficient_quota", type="insufficient_quota"), NotAuthorisedError, "no"),
         (451, said(), BadRequestError, "no"),
         (500, said(), ServerFailedError, "unknown"),
+        (500, said("too long", type="exceed_context_size_error"), ContextTooLongError, "no"),
         (502, b"<html>bad gateway</html>", ServerFailedError, "unknown"),
         (503, said(), OverloadedError, "no"),
         (503, b"<html>busy</html>", OverloadedError, "unknown"),
@@ -160,6 +161,23 @@ async def test_each_status_ends_in_its_error(
     assert str(status) in str(error)
     if isinstance(body, dict):
         assert body["error"]["message"] in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "retried"),
+    [
+        (500, said(), {}, True),
+        (500, said(), {"x-should-retry": "true"}, True),
+        (500, said(), {"x-should-retry": "false"}, False),
+        (400, said(), {"x-should-retry": "true"}, False),
+        (429, said(code="rate_limit_exceeded"), {}, True),
+        (429, said("Request too large for m: Limit 9, Requested 10.", code="rate_limit_exceeded"), {}, False),
+    ],
+)
+async def test_what_would_fail_again_is_not_tried_again(
+    script: Script, status: int, body: Any, headers: dict[str, str], retried: bool
+) -> None:
+    assert (await failing(script, http(status, body, headers))).retryable is retried
 
 
 async def test_no_redirect_is_followed_and_the_key_stays(script: Script) -> None:

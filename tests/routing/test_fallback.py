@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestration_nb import Flow, Workspace
 from orchestration_nb.calls import Decision
 from orchestration_nb.catalog import Catalog, Fallbacks, Model
 from orchestration_nb.errors import (
@@ -18,11 +20,13 @@ from orchestration_nb.errors import (
     NotAuthorisedError,
     OverBudgetError,
     ServerFailedError,
+    UnknownModelError,
     UnknownStrategyError,
     UsageError,
 )
 from orchestration_nb.routing import answer_with_fallbacks, fallback, models_of
 from orchestration_nb.routing.registry import STRATEGIES
+from orchestration_nb.testing import FakeProvider, fake_workspace
 from tests.routing.test_strategies import reply, request
 
 X, Y, Z = "openai/x", "anthropic/y", "gemini/z"
@@ -270,10 +274,47 @@ def test_what_stands_in_the_brackets_must_be_models(text: str, says: str, hint: 
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("falback(a, b)", "'falback'"), ("fallback", "'fallback'"), ("cascade(a)", "'cascade(a)'"), ("f(", "'f('")],
+    [("falback(a, b)", "'falback'"), ("fallback", "'fallback'"), ("cascade(a)", "'cascade(a)'")],
 )
 def test_a_strategy_that_is_none_is_refused_and_the_nearest_named(text: str, named: str) -> None:
     with pytest.raises(UnknownStrategyError, match=r"There is no strategy") as caught:
         STRATEGIES.find(text)
     assert named in str(caught.value)
     assert "fallback(...)" in caught.value.hint
+
+
+def test_one_that_was_torn_apart_for_want_of_quotes_is_told_so() -> None:
+    with pytest.raises(UnknownStrategyError) as caught:
+        STRATEGIES.find("fallback(fast,")
+    assert '"fallback(fast, strong)"' in caught.value.hint
+
+
+def test_a_run_refuses_a_fallback_to_a_model_that_is_none_before_anything_is_asked(tmp_path: Path) -> None:
+    provider = FakeProvider(lambda request: "yes")
+    workspace = fake_workspace(tmp_path, provider)
+    of_run = Flow.from_source("reply = llm(word)", name="asks", workspace=workspace)
+    of_step = Flow.from_source(
+        'reply = llm(word, strategy="fallback(fast, sim/huge)")', name="asks", workspace=workspace
+    )
+    with pytest.raises(UnknownModelError, match="sim/huge"):
+        of_run.map([{"word": "hello"}], strategy="fallback(fast, sim/huge)")
+    with pytest.raises(UnknownModelError, match="sim/huge"):
+        of_step.map([{"word": "hello"}])
+    assert provider.requests == []
+
+
+def test_a_run_refuses_a_fallback_of_the_file_that_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "orchestrate.toml").write_text('[models."sim/small"]\nfallback = ["sim/huge"]\n')
+    flow = Flow.from_source('reply = llm(word, model="fast")', name="asks", workspace=Workspace(tmp_path))
+    with pytest.raises(UnknownModelError, match="sim/huge"):
+        flow.run(word="hello")
+
+
+def test_the_text_of_a_fallback_is_the_strategy_in_the_ledger(tmp_path: Path) -> None:
+    workspace = fake_workspace(tmp_path, FakeProvider(lambda request: "yes"))
+    flow = Flow.from_source("reply = llm(word)", name="asks", workspace=workspace)
+    flow.map([{"word": "hello"}], strategy="fallback( 'fast', strong )")
+    rows = workspace.ledger.sql("select strategy, candidates, reason from requests")
+    assert rows["strategy"].tolist() == ["fallback(fast, strong)"]
+    assert list(rows["candidates"].iloc[0]) == ["fast", "strong"]
+    assert rows["reason"].tolist() == ["fast answers"]
