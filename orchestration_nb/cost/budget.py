@@ -34,7 +34,7 @@ from orchestration_nb.errors import CostError, UsageError
 from orchestration_nb.events import BudgetAlert
 from orchestration_nb.ids import RunId
 from orchestration_nb.state import accounts
-from orchestration_nb.state.accounts import Balance, Charge, Kind, Lost, Passed, Short
+from orchestration_nb.state.accounts import Balance, Charge, Kind, Lost, Passed, Short, Spent
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
 
@@ -219,7 +219,7 @@ class Budgets:
     async def _hold(self, charges: Sequence[Charge], facts: bytes) -> int | Short:
         return await self._line.join(charges, facts)
 
-    def _end(self, hold: int, spent: Sequence[tuple[str, int, int]], run_id: RunId | None) -> None:
+    def _end(self, hold: int, spent: Sequence[Spent], run_id: RunId | None) -> None:
         def told(passed: list[Passed], _: BaseException | None) -> None:
             if passed:
                 self._passed(passed, run_id)
@@ -370,7 +370,7 @@ class Hold:
             raise AssertionError("a hold is ended once")
         self.is_open = False
         spent = [
-            (key, held, usd if key.startswith(_USD) else requests if key.startswith(_REQUESTS) else _or(tokens, held))
+            (held, usd if key.startswith(_USD) else requests if key.startswith(_REQUESTS) else _or(tokens, held), key)
             for key, held in self._parts
         ]
         run_id = None

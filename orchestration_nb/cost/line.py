@@ -111,7 +111,7 @@ class Line:
 
     def give_back(self, hold: int, charges: Sequence[Charge]) -> None:
         """Ends a hold that nothing was spent of."""
-        nothing = [(charge.key, charge.amount, 0) for charge in charges]
+        nothing = [(charge.amount, 0, charge.key) for charge in charges]
         self._desk.post(lambda connection: accounts.end(connection, hold, nothing))
         self.look()
 

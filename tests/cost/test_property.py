@@ -81,10 +81,10 @@ class Money(RuleBasedStateMachine):
         if not self.open:
             return
         hold = sorted(self.open)[which % len(self.open)]
-        parts = [(key, amount, amount * share // 100) for key, amount in self.open.pop(hold)[1]]
+        parts = [(amount, amount * share // 100, key) for key, amount in self.open.pop(hold)[1]]
         for _ in range(1 + again):  # whoever comes second changes nothing
             written(self.file, lambda connection: accounts.end(connection, hold, parts))
-        self.spend((key, spent) for key, _, spent in parts)
+        self.spend((key, spent) for _, spent, key in parts)
 
     @rule(which=st.integers(min_value=0))
     def park(self, which: int) -> None:
@@ -131,7 +131,7 @@ class Money(RuleBasedStateMachine):
         """Everybody ends well or dies: nothing stays held."""
         for hold, (_, parts, parked) in self.open.items():
             if parked:
-                nothing = [(key, amount, 0) for key, amount in parts]
+                nothing = [(amount, 0, key) for key, amount in parts]
                 written(self.file, functools.partial(accounts.end, hold=hold, spent=nothing))
         written(self.file, lambda connection: accounts.recover(connection, set, now_us=1))
         left = written(

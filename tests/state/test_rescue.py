@@ -34,7 +34,7 @@ def reserve(connection: sqlite3.Connection) -> int:
 
 def fill(file: StateFile) -> tuple[int, int]:
     """Spends 100, holds 200 in two holds, whose ids these are, and keeps some replies behind them."""
-    written(file, lambda connection: accounts.end(connection, reserve(connection), [(RUN.key, 100, 100)]))
+    written(file, lambda connection: accounts.end(connection, reserve(connection), [(100, 100, RUN.key)]))
     holds = written(file, reserve), written(file, reserve)
     for number in range(200):
         written(file, lambda connection, n=number: cache.keep(connection, f"{n}", b"x" * 3000, now_us=n))  # type: ignore[misc]
@@ -60,7 +60,7 @@ async def test_what_can_be_read_of_the_accounts_is_carried_over(file: StateFile)
         await desk.submit(all_replies)
     assert "go on with what could be read" in caught.value.hint
     assert spent_and_held(file) == (100, 200)
-    await desk.submit(lambda connection: accounts.end(connection, holds[0], [(RUN.key, 100, 50)]))
+    await desk.submit(lambda connection: accounts.end(connection, holds[0], [(100, 50, RUN.key)]))
     assert spent_and_held(file) == (150, 100)
     desk.close()
 
