@@ -109,7 +109,7 @@ class SimProvider:
         """Changes what goes wrong, and how often, from the next attempt on; from any thread."""
         self._faults = faults
         if self._server is not None:
-            self._server.draw.faults = faults
+            self._server.draw.faults = self._server.batches.faults = faults
 
     def break_down(self, model: str, fault: Fault = "overloaded") -> None:
         """Takes a model down until :meth:`recover`, to see what a run makes of an outage; from any thread.

@@ -86,7 +86,8 @@ class SimBatches:
         self._clock = setting.clock
         self._held: MutableMapping[str, bytes] = {} if setting.folder is None else _Folder(setting.folder)
         self._seed = seed
-        self._faults = faults
+        self.faults = faults
+        """May be replaced at any time, by any thread."""
         self._turn = threading.Lock()
 
     def answer(self, method: str, path: str, query: str, kind: str, body: bytes) -> bytes | None:
@@ -225,7 +226,7 @@ class SimBatches:
     def _single(self, custom_id: str, body: bytes) -> tuple[int, bytes]:
         """Status and body as a single call would be answered."""
         drawn = uniform("batch fault", self._seed, custom_id)
-        for kind, share in (("rate_limited", self._faults.rate_limited), ("overloaded", self._faults.overloaded)):
+        for kind, share in (("rate_limited", self.faults.rate_limited), ("overloaded", self.faults.overloaded)):
             drawn -= share
             if drawn < 0:
                 status, message = _SAID[kind]
