@@ -62,11 +62,9 @@ def test_linked_files_and_sections_exist(document: str) -> None:
     text = (REPO / document).read_text()
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", text)
     assert not [link for link in links if not (REPO / link).exists()]
-    titles = {
-        re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)", text, re.MULTILINE)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= titles
+    titles = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
 def test_readme_gives_the_two_commands() -> None:
