@@ -146,6 +146,7 @@ class CallBook:
         self._hold: Hold | None = None
         self._batch = False
         self._paid_before = False
+        self._cost_was_recorded = False
         self._sent_s: float | None = None
         self._number = 0
         self._wait_ms = 0.0
@@ -297,7 +298,10 @@ class CallBook:
         self._hold.settle(cost_usd, usage.input_tokens + usage.output_tokens)
 
     def _cost_of(self, paid: RawReply | CachedReply) -> float:
-        return (self.model.price or FREE).cost_usd(paid.usage.whole()) if paid.cost_usd is None else paid.cost_usd
+        if paid.cost_usd is not None:
+            self._cost_was_recorded = True
+            return paid.cost_usd
+        return (self.model.price or FREE).cost_usd(paid.usage.whole())
 
     def _spend(self, usd: float) -> None:
         self._billed_usd += usd
@@ -324,9 +328,10 @@ class CallBook:
 
     def _price(self) -> Price | None:
         """The price that the cost was reckoned with: none where it was recorded and that price does not make it."""
-        if self.model.price is None:
-            return None
-        price = self.model.price.at(self._longest_prompt)
+        price = self.model.price
+        if price is None or not (price.longer or self._cost_was_recorded):
+            return price
+        price = price.at(self._longest_prompt)
         reckoned = math.isclose(price.cost_usd(self._usage), self._cost_usd, abs_tol=1e-12)
         return price if reckoned else None
 
