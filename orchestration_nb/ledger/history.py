@@ -25,7 +25,6 @@ asked as (
         sum(c.input_tokens) as input_tokens, sum(c.cached_tokens) as cached_tokens,
         sum(c.cache_write_tokens) as cache_write_tokens, sum(c.output_tokens) as output_tokens,
         sum(c.reasoning_tokens) as reasoning_tokens, sum(c.cost_usd) as cost_usd,
-        coalesce(sum(c.billed_usd - c.cost_usd) filter (c.bill_unknown), 0) as unknown_usd,
         bool_and(c.input_usd_per_mtok is not null) as priced, sum(strlen(t.prompt)) as prompt_bytes,
         md5(string_agg(c.cache_key, '' order by c.cache_key)) as keys
     from requests as r join calls as c on r.request_id = c.request_id left join texts as t on c.call_id = t.call_id
@@ -34,7 +33,7 @@ asked as (
 counted as (
     select run_id, item, step, count(*) as requests from requests where run_id in (from chosen) group by all)
 select s.run_id, s.item, s.step, a.strategy, a.model, n.requests, a.calls, a.input_tokens, a.cached_tokens,
-    a.cache_write_tokens, a.output_tokens, a.reasoning_tokens, a.cost_usd, a.unknown_usd, a.priced, a.prompt_bytes,
+    a.cache_write_tokens, a.output_tokens, a.reasoning_tokens, a.cost_usd, a.priced, a.prompt_bytes,
     a.keys
 from steps as s left join asked as a on s.run_id = a.run_id and s.item = a.item and s.step = a.step
     left join counted as n on s.run_id = n.run_id and s.item = n.item and s.step = n.step
@@ -90,8 +89,7 @@ class PastStep:
     usage: Usage
     """Tokens of its calls together."""
     cost_usd: float
-    unknown_usd: float
-    """What was billed beyond the cost because no answer came."""
+    """Of what was answered; what may have been billed without an answer is no precedent."""
     priced: bool
     """Whether the cost came from tokens and price, and not from a recording."""
     prompt_bytes: int | None
@@ -194,7 +192,6 @@ def _step(row: dict[str, Any]) -> PastStep:
         calls=row["calls"] or 0,
         usage=usage,
         cost_usd=row["cost_usd"] or 0.0,
-        unknown_usd=row["unknown_usd"] or 0.0,
         priced=bool(row["priced"]),
         prompt_bytes=None if size is None else int(size),
         keys=row["keys"] or "",

@@ -86,8 +86,8 @@ def usd_at(price: Price | None) -> Callable[[PastStep], float]:
     """What a row's tokens cost at today's price; what was recorded where the cost did not come from a price."""
 
     def usd(row: PastStep) -> float:
-        reckoned = row.cost_usd if price is None or not row.priced else price.cost_usd(row.usage)
-        return reckoned + row.unknown_usd
+        # What may have been billed without an answer is left out: it is a bound, and belongs to a bad day.
+        return row.cost_usd if price is None or not row.priced else price.cost_usd(row.usage)
 
     return usd
 

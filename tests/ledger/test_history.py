@@ -55,13 +55,13 @@ def test_other_flows_steps_and_failed_calls_say_nothing(ledger: Ledger, write: W
     assert past.latencies == {}
 
 
-def test_what_was_billed_without_an_answer_counts(ledger: Ledger, write: Write) -> None:
+def test_what_was_billed_without_an_answer_is_no_precedent(ledger: Ledger, write: Write) -> None:
     write(
         happened.run_started("r1"),
         *asked("r1", 0, bill_unknown=True, cost_usd=0.25, billed_usd=0.75),
         happened.item("r1", item=0, steps=(step(),)),
     )
-    assert ledger.history("triage", ["queue"], [MODEL]).steps[0].unknown_usd == pytest.approx(0.5)
+    assert ledger.history("triage", ["queue"], [MODEL]).steps[0].cost_usd == pytest.approx(0.25)
 
 
 def test_a_model_is_known_by_how_it_counts_and_speaks(ledger: Ledger, write: Write) -> None:
