@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import socket
 import ssl
 from collections.abc import Iterable
@@ -60,13 +61,22 @@ async def connect(address: Address) -> Connection:
             near.port,
             ssl=tls,
             server_hostname=address.host if tls else None,
-            happy_eyeballs_delay=0.25,
+            # With one address there is nothing to race; a race that is cancelled as it is won leaves its socket open.
+            happy_eyeballs_delay=None if _is_number(near.host) else 0.25,
         )
         if address.proxy and address.tls:
             await _through_tunnel(connection, address, address.proxy)
     except OSError as error:
         raise _explain(error, address) from None
     return connection
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def _through_tunnel(connection: Connection, address: Address, proxy: Proxy) -> None:

@@ -15,7 +15,7 @@ ATTEMPTS = 4
 MOST_FAILED = 8
 """By chance alone 3.2 of the 2,000 fail four times; 429s are not counted as attempts."""
 SETTINGS = """
-concurrency = {concurrency}
+concurrency = 64
 [sim]
 latency_scale = 0
 {kind} = 0.2
@@ -30,8 +30,8 @@ total_s = {total_s}
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_comes_through_one_kind_of_fault(kind: str, tmp_path: Path) -> None:
-    total_s, concurrency = (1.2, 128) if kind == "hang" else (60, 64)
-    text = SETTINGS.format(kind=kind, attempts=ATTEMPTS, total_s=total_s, concurrency=concurrency)
+    total_s = 2 if kind == "hang" else 60  # on a busy machine an answer takes a while, too
+    text = SETTINGS.format(kind=kind, attempts=ATTEMPTS, total_s=total_s)
     (tmp_path / "orchestrate.toml").write_text(text)
     workspace = Workspace(tmp_path)
     flow = Flow.from_source(
