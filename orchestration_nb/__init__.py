@@ -10,7 +10,7 @@ from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.flow import llm, step
 from orchestration_nb.ledger import Ledger
 from orchestration_nb.messages import Image, Message, Text, Tool
-from orchestration_nb.routing import strategy
+from orchestration_nb.routing import fallback, strategy
 from orchestration_nb.version import __version__
 from orchestration_nb.workspace import Workspace
 
@@ -32,6 +32,7 @@ __all__ = [
     "Usage",
     "Workspace",
     "__version__",
+    "fallback",
     "ledger",
     "llm",
     "load_ipython_extension",

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 _USABLE = """
 from calls join texts using (call_id)
 where status = 'ok' and cache = 'none' and provider <> 'replay' and cache_key is not null and reply is not null
-    and finish_reason is distinct from 'tool_calls'
+    and finish_reason is distinct from 'tool_calls' and not starts_with(cache_key, 'embed:')
 """
 _MODELS = f"""
 select model, unnest(arg_max({{
     'input_usd': input_usd_per_mtok, 'output_usd': output_usd_per_mtok,
     'cached_usd': cached_usd_per_mtok, 'cache_write_usd': cache_write_usd_per_mtok,
-    'reasoning_usd': reasoning_usd_per_mtok}}, call_id))
+    'reasoning_usd': reasoning_usd_per_mtok}}, (not coalesce(batch, false), call_id)))
 {_USABLE} group by model order by model
 """
 _CALLS = f"""
@@ -60,7 +60,7 @@ class RecordedCall:
 
 
 def recorded_models(connection: duckdb.DuckDBPyConnection) -> dict[str, RecordedPrice]:
-    """The models of which replies are recorded, each with the price that its newest call was reckoned with."""
+    """The models of which replies are recorded, each with the list price of its newest call: one of a batch counts where there is no other."""
     return {model: RecordedPrice(*price) for model, *price in connection.execute(_MODELS).fetchall()}
 
 

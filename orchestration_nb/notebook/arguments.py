@@ -177,7 +177,7 @@ FLAGS = (
     ),
     Flag(name="--fresh", about="ask again instead of taking cached replies"),
     Flag(name="--define", about="define the flow without running it"),
-    Flag(name="--plan", about="show the graph and how many calls would be made, and make none"),
+    Flag(name="--plan", about="show the graph, and what the run will ask, cost and take; ask nothing"),
     Flag(name="--background", about="return at once; the display has Cancel and Pause"),
 )
 """Every flag of the cell magic, in the order of the help."""
