@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from orchestration_nb.config import BudgetSettings, Period, QuotaSettings, Reached
-from orchestration_nb.cost.sums import in_dollars, picodollars
+from orchestration_nb.cost.sums import picodollars
 from orchestration_nb.ids import RunId
-from orchestration_nb.state.accounts import Account, Kind
+from orchestration_nb.state.accounts import Account, Charge, Kind
 
 RUN: Final = "run"
 """Name of a run's own budget."""
@@ -46,6 +46,11 @@ class Allowance:
     ends_at: datetime | None
     """When it begins anew (naive UTC); ``None``: never."""
 
+    def charge(self, amount: int, known_spent: int = 0) -> Charge:
+        """What a call is charged at most."""
+        reached = self.reached
+        return Charge(self.key, self.account, amount, self.most, reached != "alert", reached == "pause", known_spent)
+
     @property
     def is_own(self) -> bool:
         """Whether it is a run's own budget."""
@@ -60,11 +65,6 @@ class Allowance:
 def label_of(account: Account) -> str:
     """How a sentence names an account."""
     return account.name if account.per in {"workspace", OWN} else f"{account.name} ({account.whose})"
-
-
-def readable_amount(kind: Kind, amount: int) -> float:
-    """US dollars, or a count."""
-    return in_dollars(amount) if kind == "usd" else float(amount)
 
 
 class Allowances:
@@ -116,11 +116,6 @@ def run_allowance(spender: Spender, limit_usd: float, reached: Reached) -> Allow
 def microseconds(moment: datetime) -> int:
     """Since 1970; ``moment`` is naive UTC."""
     return (moment - _EPOCH) // _MICROSECOND
-
-
-def moment(microseconds_since_1970: int) -> datetime:
-    """Naive UTC."""
-    return _EPOCH + microseconds_since_1970 * _MICROSECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -24,17 +23,16 @@ from orchestration_nb.cost.allowances import (
     Spender,
     label_of,
     microseconds,
-    moment,
-    readable_amount,
     run_allowance,
 )
 from orchestration_nb.cost.line import Line
+from orchestration_nb.cost.standings import LostCall, Standing, lost_call, standing_of
 from orchestration_nb.cost.sums import dollars, in_dollars, picodollars
 from orchestration_nb.errors import CostError, UsageError
 from orchestration_nb.events import BudgetAlert
 from orchestration_nb.ids import RunId
 from orchestration_nb.state import accounts
-from orchestration_nb.state.accounts import Balance, Charge, Kind, Lost, Passed, Short, Spent
+from orchestration_nb.state.accounts import Charge, Lost, Passed, Short, Spent
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
 
@@ -44,40 +42,6 @@ NO_FACTS: Final = b"{}"
 _USD: Final = "usd|"
 _REQUESTS: Final = "requests|"
 _NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LostCall:
-    """An attempt whose process died: it may have been billed, and is settled at the most it can cost."""
-
-    usd: float
-    facts: Mapping[str, Any]
-    """What :meth:`RunBudget.reserve` was told of it."""
-    reserved_us: int
-    """When its money was set aside: microseconds since 1970."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a budget or quota stands."""
-
-    name: str
-    """As a sentence names it: ``run``, ``support-month (support)``."""
-    kind: Kind
-    limit: float
-    """US dollars, requests or tokens."""
-    spent: float
-    held: float
-    """Set aside for calls under way."""
-    begins_at: datetime | None
-    """Of its present period (naive UTC); ``None`` where it never begins anew."""
-    ends_at: datetime | None
-    reached: Reached
-
-    @property
-    def share(self) -> float:
-        """Spent over the limit."""
-        return self.spent / self.limit if self.limit else float(self.spent > 0)
 
 
 class Budgets:
@@ -133,7 +97,7 @@ class Budgets:
         Raises:
             StateError: If the state cannot be written.
         """
-        return [_lost_call(lost) for lost in await self._line.recover()]
+        return [lost_call(lost) for lost in await self._line.recover()]
 
     async def adopt(self, key: str) -> Hold | None:
         """The hold that was parked under ``key``, by whichever process; ``None`` where there is none.
@@ -185,7 +149,7 @@ class Budgets:
         allowance = next((one for one in there if one.label == budget and one.account.kind == "usd"), None)
         if allowance is None:
             raise UsageError(f"There is no budget {budget!r}.", hint="`orchestrate.toml` names them under [budgets.*].")
-        charge, now_us = _charge(allowance, 0), microseconds(self._clock.now())
+        charge, now_us = allowance.charge(0), microseconds(self._clock.now())
         to = picodollars(to_usd)
         spent = await self._desk.submit(lambda connection: accounts.raise_most(connection, charge, to, now_us=now_us))
         if spent is not None:
@@ -198,10 +162,10 @@ class Budgets:
         found = await self._desk.submit(
             lambda connection: [accounts.balance(connection, one.account, one.most) for one in asked]
         )
-        return [_standing(allowance, balance) for allowance, balance in zip(asked, found, strict=True)]
+        return [standing_of(allowance, balance) for allowance, balance in zip(asked, found, strict=True)]
 
     def _lost(self, lost: Lost) -> None:
-        call = _lost_call(lost)
+        call = lost_call(lost)
         self._passed(lost.passed, call.facts.get("run_id"))
         self._on_lost(call)
 
@@ -328,9 +292,8 @@ class RunBudget:
 
     def _charges(self, scope: _Scope, usd: int, tokens: int) -> list[Charge]:
         amounts = {"usd": usd, "tokens": tokens, "requests": 1}
-        charges = [_charge(one, amounts[one.account.kind]) for one in scope.allowances]
-        charges[0] = charges[0]._replace(known_spent=self._spent)
-        return charges
+        own, *others = scope.allowances
+        return [own.charge(usd, self._spent), *(one.charge(amounts[one.account.kind]) for one in others)]
 
     def _count(self, held: int, spent: int) -> None:
         self._held -= held
@@ -382,28 +345,3 @@ class Hold:
 
 def _or(tokens: int | None, held: int) -> int:
     return held if tokens is None else tokens
-
-
-def _charge(allowance: Allowance, amount: int) -> Charge:
-    reached = allowance.reached
-    return Charge(
-        allowance.key, allowance.account, amount, allowance.most, binds=reached != "alert", pauses=reached == "pause"
-    )
-
-
-def _lost_call(lost: Lost) -> LostCall:
-    return LostCall(usd=in_dollars(lost.usd), facts=orjson.loads(lost.facts), reserved_us=lost.opened_us)
-
-
-def _standing(allowance: Allowance, balance: Balance) -> Standing:
-    kind, begins_us = allowance.account.kind, allowance.account.begins_us
-    return Standing(
-        name=allowance.label,
-        kind=kind,
-        limit=readable_amount(kind, balance.most),
-        spent=readable_amount(kind, balance.spent),
-        held=readable_amount(kind, balance.held),
-        begins_at=moment(begins_us) if begins_us else None,
-        ends_at=allowance.ends_at,
-        reached=allowance.reached,
-    )

@@ -36,6 +36,8 @@ class Want:
     """One call that wants money."""
 
     charges: Sequence[Charge]
+    keys: tuple[str, ...]
+    """Those of the accounts."""
     facts: bytes
     answer: asyncio.Future[int | Short]
     """The id of its hold, or the account that refuses."""
@@ -81,8 +83,9 @@ class Line:
         Raises:
             StateError: If the state cannot be written.
         """
-        want = Want(charges, facts, asyncio.get_running_loop().create_future(), next(self._numbers))
-        self._groups.setdefault(_keys(charges), deque()).append(want)
+        keys = tuple([charge.key for charge in charges])
+        want = Want(charges, keys, facts, asyncio.get_running_loop().create_future(), next(self._numbers))
+        self._groups.setdefault(keys, deque()).append(want)
         self._ask()
         try:
             return await want.answer
@@ -132,7 +135,7 @@ class Line:
         while heads:
             _, want, others = heads[0]
             following = None
-            if held_up.isdisjoint([charge.key for charge in want.charges]):
+            if held_up.isdisjoint(want.keys):
                 answer = self._take(connection, want, outcome, now_us)
                 if isinstance(answer, int) or answer.is_final:
                     outcome.answers.append((want, answer))
@@ -181,12 +184,15 @@ class Line:
             self._poll = asyncio.get_running_loop().create_task(self._look_later())
 
     def _remove(self, want: Want) -> None:
-        keys = _keys(want.charges)
-        group = self._groups.get(keys, deque())
-        if want in group:
-            group.remove(want)  # the first, but for one that was cancelled
+        group = self._groups.get(want.keys)
+        if group is None:
+            return
+        if group[0] is want:
+            group.popleft()
+        elif want in group:  # cancelled
+            group.remove(want)
         if not group:
-            self._groups.pop(keys, None)
+            del self._groups[want.keys]
 
     def _tell_lost(self, lost: list[Lost]) -> None:
         for one in lost:
@@ -206,7 +212,3 @@ class Line:
         finally:
             self._poll = None
         self.look()
-
-
-def _keys(charges: Sequence[Charge]) -> tuple[str, ...]:
-    return tuple([charge.key for charge in charges])

@@ -21,10 +21,10 @@ TABLES = """
 create table if not exists accounts (
     key text primary key,
     kind text not null, name text not null, per text not null, whose text not null, begins_us integer not null,
-    most integer not null, raised integer, raised_from integer,
+    most integer not null, raised integer, raised_from integer, allowed integer not null,
     spent integer not null default 0, held integer not null default 0,
-    told integer not null default 0, told_most integer not null default 0, tell_at integer not null,
-    used_us integer not null
+    told integer not null default 0, told_most integer not null, tell_at integer not null,
+    refused integer not null default 0, used_us integer not null
 ) without rowid;
 create table if not exists holds (
     id integer primary key, owner text not null, parts blob not null, parked text, opened_us integer not null,
@@ -39,8 +39,6 @@ Kind = Literal["usd", "requests", "tokens"]
 """What an account counts: picodollars, requests or tokens."""
 MARKS: Final = (50, 80, 100)
 """Per cent of a budget at which somebody is told."""
-REACHED: Final = 101
-"""Noted where somebody was told that a budget refused a call."""
 _NEVER: Final = 2**62
 DAY_US: Final = 86_400_000_000
 KEPT_DAYS: Final = 30
@@ -131,17 +129,12 @@ def take(
     Returns:
         The id of the hold, or the account that stands most in its way.
     """
-    short: Short | None = None
-    for charge in charges:
-        found = _shortage(connection, charge, now_us)
-        if found is not None and (short is None or _weight(found) > _weight(short)):
-            short = found
-    if short is not None:
-        return short._replace(is_news=_is_news(connection, short)) if short.is_final else short
-    connection.executemany(
-        "update accounts set held = held + ?, used_us = ? where key = ?",
-        [(charge.amount, now_us, charge.key) for charge in charges],
-    )
+    if not _taken(connection, charges, now_us):
+        short = _shortest(connection, charges, now_us)
+        if short is not None:
+            return short
+        rows = [(charge.amount, now_us, charge.key) for charge in charges]
+        connection.executemany("update accounts set held = held + ?, used_us = ? where key = ?", rows)
     parts = orjson.dumps([(charge.key, charge.amount) for charge in charges])
     row = (owner, parts, now_us, facts)
     hold = connection.execute("insert into holds (owner, parts, opened_us, facts) values (?, ?, ?, ?)", row).lastrowid
@@ -207,7 +200,8 @@ def raise_most(connection: sqlite3.Connection, charge: Charge, to: int, *, now_u
     spent, _, _ = _read(connection, charge, now_us)
     if spent >= to:
         return spent
-    connection.execute("update accounts set raised = ?, raised_from = most where key = ?", (to, charge.key))
+    update = "update accounts set raised = ?, raised_from = most, allowed = ? where key = ?"
+    connection.execute(update, (to, to, charge.key))
     _tell_anew(connection, charge.key, spent, to)
     return None
 
@@ -272,53 +266,74 @@ def _readable(damaged: sqlite3.Connection, table: str) -> tuple[list[str], list[
     return columns, rows
 
 
-def _weight(short: Short) -> tuple[bool, bool]:
-    """What is final counts more than what may pass by, and to fail more than to pause."""
-    return short.is_final, not short.charge.pauses
+def _taken(connection: sqlite3.Connection, charges: Sequence[Charge], now_us: int) -> bool:
+    """Whether all accounts are there and covered it all, the usual case; else nothing was taken."""
+    for place, (key, _, amount, most, binds, _, _) in enumerate(charges):
+        row = (amount, now_us, key, most, amount, not binds or amount == 0)
+        if not connection.execute(_TAKE, row).rowcount:
+            taken = [(charge.amount, charge.key) for charge in charges[:place]]
+            connection.executemany("update accounts set held = held - ? where key = ?", taken)
+            return False
+    return True
+
+
+_TAKE = (
+    "update accounts set held = held + ?, used_us = ? where key = ? and most = ? and (spent + held + ? <= allowed or ?)"
+)
+
+
+def _shortest(connection: sqlite3.Connection, charges: Sequence[Charge], now_us: int) -> Short | None:
+    """The account that stands most in the way: what is final counts more, and to fail more than to pause."""
+    found = [short for short in (_shortage(connection, charge, now_us) for charge in charges) if short is not None]
+    if not found:
+        return None
+    short = max(found, key=lambda short: (short.is_final, not short.charge.pauses))
+    if short.is_final:
+        update = "update accounts set refused = 1 where key = ? and not refused"
+        short = short._replace(is_news=connection.execute(update, (short.charge.key,)).rowcount == 1)
+    return short
 
 
 def _shortage(connection: sqlite3.Connection, charge: Charge, now_us: int) -> Short | None:
-    spent, held, most = _read(connection, charge, now_us)
+    spent, held, allowed = _read(connection, charge, now_us)
     amount = charge.amount
-    if not charge.binds or amount == 0 or spent + held + amount <= most:
+    if not charge.binds or amount == 0 or spent + held + amount <= allowed:
         return None
-    return Short(charge, spent + amount > most, spent, most, is_news=False)
-
-
-def _is_news(connection: sqlite3.Connection, short: Short) -> bool:
-    """Whether nobody was told yet that this account refuses; from now on somebody was."""
-    update = "update accounts set told = ? where key = ? and told < ?"
-    return connection.execute(update, (REACHED, short.charge.key, REACHED)).rowcount == 1
+    return Short(charge, spent + amount > allowed, spent, allowed, is_news=False)
 
 
 def _read(connection: sqlite3.Connection, charge: Charge, now_us: int) -> tuple[int, int, int]:
-    """Spent, held, and the most that is allowed; the account is made where it is missing, with what is known of it."""
+    """Spent, held, and what is allowed; the account is made where it is missing, with what is known of it."""
     row = connection.execute(
-        "select spent, held, most, raised, raised_from from accounts where key = ?", (charge.key,)
+        "select spent, held, most, raised, raised_from, allowed from accounts where key = ?", (charge.key,)
     ).fetchone()
     if row is None:
         account, most = charge.account, charge.most
         whose = (account.kind, account.name, account.per, account.whose, account.begins_us)
         connection.execute(
-            "insert into accounts (key, kind, name, per, whose, begins_us, most, told_most, tell_at, spent, used_us)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (charge.key, *whose, most, most, _tell_at(0, most), charge.known_spent, now_us),
+            "insert into accounts"
+            " (key, kind, name, per, whose, begins_us, most, allowed, told_most, tell_at, spent, used_us)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (charge.key, *whose, most, most, most, _tell_at(0, most), charge.known_spent, now_us),
         )
         return charge.known_spent, 0, most
-    spent, held, most, raised, raised_from = row
+    spent, held, most, raised, raised_from, allowed = row
     if most != charge.most:
-        connection.execute("update accounts set most = ? where key = ?", (charge.most, charge.key))
-        _tell_anew(connection, charge.key, spent, charge.most)
-    return spent, held, _valid(charge.most, raised, raised_from)
+        most, allowed = charge.most, _valid(charge.most, raised, raised_from)
+        connection.execute("update accounts set most = ?, allowed = ? where key = ?", (most, allowed, charge.key))
+        _tell_anew(connection, charge.key, spent, allowed)
+    return spent, held, allowed
 
 
-def _tell_anew(connection: sqlite3.Connection, key: str, spent: int, most: int) -> None:
+def _tell_anew(connection: sqlite3.Connection, key: str, spent: int, allowed: int) -> None:
     """A budget that is larger than ever tells of its marks anew; one that two processes see differently, once each."""
-    (told, told_most) = connection.execute("select told, told_most from accounts where key = ?", (key,)).fetchone()
-    if most > told_most:
-        told, told_most = min(told, _highest_mark(spent, most)), most
-    update = "update accounts set told = ?, told_most = ?, tell_at = ? where key = ?"
-    connection.execute(update, (told, told_most, _tell_at(told, most), key))
+    told, told_most, refused = connection.execute(
+        "select told, told_most, refused from accounts where key = ?", (key,)
+    ).fetchone()
+    if allowed > told_most:
+        told, told_most, refused = min(told, _highest_mark(spent, allowed)), allowed, 0
+    update = "update accounts set told = ?, told_most = ?, refused = ?, tell_at = ? where key = ?"
+    connection.execute(update, (told, told_most, refused, _tell_at(told, allowed), key))
 
 
 def _valid(most: int, raised: int | None, raised_from: int | None) -> int:
@@ -336,19 +351,17 @@ def _told(connection: sqlite3.Connection, key: str) -> Passed | None:
     """The marks that an account has passed, if there are any: from now on somebody was told of them."""
     # Not by `returning`, which costs five times the update.
     row = connection.execute(
-        "select spent, most, raised, raised_from, told, kind, name, per, whose, begins_us from accounts"
+        "select spent, allowed, told, kind, name, per, whose, begins_us from accounts"
         " where key = ? and spent >= tell_at",
         (key,),
     ).fetchone()
     if row is None:
         return None
-    spent, most, raised, raised_from, told, *account = row
-    valid = _valid(most, raised, raised_from)
-    mark = _highest_mark(spent, valid)
-    update = "update accounts set told = max(told, ?), tell_at = ? where key = ?"
-    connection.execute(update, (mark, _tell_at(max(told, mark), valid), key))
+    spent, allowed, told, *account = row
+    mark = max(told, _highest_mark(spent, allowed))
+    connection.execute("update accounts set told = ?, tell_at = ? where key = ?", (mark, _tell_at(mark, allowed), key))
     marks = tuple(one for one in MARKS if told < one <= mark)
-    return Passed(Account(*account), marks, spent, valid) if marks else None
+    return Passed(Account(*account), marks, spent, allowed) if marks else None
 
 
 def _tell_at(told: int, most: int) -> int:

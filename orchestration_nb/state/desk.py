@@ -24,6 +24,8 @@ from orchestration_nb.state.store import StateFile, is_damage
 
 LATE_S: Final = 0.02
 """The longest that a posted work waits for others to share its transaction."""
+LOOK_S: Final = 0.05
+"""How often is looked whether somebody has removed the file."""
 BUSY_S: Final = 30.0
 """The longest that another process's lock is waited for."""
 _LONGEST_WAIT_S: Final = 0.02
@@ -75,6 +77,7 @@ class Desk:
         self._clock = clock or SystemClock()
         self._entries: list[_Entry] = []
         self._soon = False
+        self._looked_s = 0.0
         self._late: asyncio.TimerHandle | None = None
         self._patient: asyncio.Task[None] | None = None
         _all.add(self)
@@ -141,8 +144,15 @@ class Desk:
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        if self._entries and self._patient is None and not self._is_done(self._file.opened()):
+        if self._entries and self._patient is None and not self._is_done(self._connection()):
             self._patient = asyncio.get_running_loop().create_task(self._run_patiently())
+
+    def _connection(self) -> sqlite3.Connection | None:
+        now_s = asyncio.get_running_loop().time()
+        look = now_s - self._looked_s > LOOK_S
+        if look:
+            self._looked_s = now_s
+        return self._file.opened(look=look)
 
     async def _run_patiently(self) -> None:
         """Opens the file beside the loop, and waits for locks without holding the loop up."""

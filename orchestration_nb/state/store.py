@@ -55,10 +55,10 @@ class StateFile:
         self._turn = threading.RLock()
         _files.add(self)
 
-    def opened(self) -> sqlite3.Connection | None:
-        """The connection, if there is one to the file that now stands at the path (somebody may have removed it)."""
-        if self._connection is None:
-            return None
+    def opened(self, *, look: bool = True) -> sqlite3.Connection | None:
+        """The connection, if there is one; with ``look``, if it is to the file that now stands at the path."""
+        if self._connection is None or not look:
+            return self._connection
         try:
             if os.stat(self.path).st_ino == self._identity:  # noqa: PTH116 - half the time of Path.stat()
                 return self._connection

@@ -9,6 +9,7 @@ import pytest
 
 from orchestration_nb.cost.budget import RunBudget, dollars
 from orchestration_nb.errors import OverBudgetError, StateError, UsageError
+from orchestration_nb.state.desk import LOOK_S
 from orchestration_nb.testing import settle
 from tests.cost.conftest import Begin, Process
 
@@ -229,6 +230,7 @@ class TestTheFile:
         await process.desk.flush()
         for path in process.folder.glob(".orchestrate/state.sqlite*"):
             path.unlink()
+        await asyncio.sleep(LOOK_S * 1.2)
         with pytest.raises(OverBudgetError, match=r"\$0\.7 is spent"):
             await run.reserve(0.4)
 

@@ -203,6 +203,7 @@ class TestAFile:
     async def test_that_was_removed_is_begun_anew_instead_of_written_unseen(self, desk: Desk, tmp_path: Path) -> None:
         for path in (tmp_path / ".orchestrate").glob("state.sqlite*"):
             path.unlink()
+        await asyncio.sleep(desk_module.LOOK_S * 1.2)
         await desk.submit(lambda connection: connection.execute("create table t (n integer)"))
         await desk.submit(insert(1))
         assert numbers(tmp_path) == [1]
