@@ -60,7 +60,10 @@ class RecordedCall:
 
 
 def recorded_models(connection: duckdb.DuckDBPyConnection) -> dict[str, RecordedPrice]:
-    """The models of which replies are recorded, each with the list price of its newest call: one of a batch counts where there is no other."""
+    """The models of which replies are recorded, each with the list price of its newest call.
+
+    A price of a batch counts only where there is no other.
+    """
     return {model: RecordedPrice(*price) for model, *price in connection.execute(_MODELS).fetchall()}
 
 
