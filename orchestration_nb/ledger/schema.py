@@ -157,6 +157,16 @@ _CALL = Load(
             latency_ms double, http_status bigint, provider_request_id varchar)[]"""),
     required=("call_id", "request_id", "run_id", "status"),
     into=(
+        # A process that is killed just after it recorded a call may leave its money held: another one then takes the
+        # call for lost. What was recorded stands, whichever of the two lines is merged first.
+        """delete from staged_call where recovered and (
+               call_id in (select call_id from staged_call where not coalesce(recovered, false))
+               or call_id in (select call_id from calls where not coalesce(recovered, false)))""",
+        """delete from texts where call_id in (
+               select call_id from calls where recovered
+                   and call_id in (select call_id from staged_call where not coalesce(recovered, false)))""",
+        """delete from calls where recovered
+               and call_id in (select call_id from staged_call where not coalesce(recovered, false))""",
         "insert into calls by name select * exclude (prompt, reply) from staged_call",
         "insert into texts by name select call_id, prompt, reply from staged_call",
         # What a process may have been billed for when it was killed is recorded by another one, after the run's end.

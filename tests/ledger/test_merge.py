@@ -173,6 +173,19 @@ class TestRuns:
         run = ledger.sql("from runs").iloc[0]
         assert (run.status, run.cost_usd, run.billed_usd) == ("failed", 0.25, 2.25)
 
+    @pytest.mark.parametrize("order", ["together", "first", "last"])
+    def test_of_a_dead_process_counts_once_what_it_had_recorded_itself(
+        self, write: Write, ledger: Ledger, order: str
+    ) -> None:
+        recorded = happened.call("r1", call_id="c1", billed_usd=0.25, prompt="why?")
+        lost = happened.call("r1", call_id="c1", billed_usd=2.0, bill_unknown=True, recovered=True, prompt="")
+        lines = {"together": [[recorded, lost]], "first": [[recorded], [lost]], "last": [[lost], [recorded]]}[order]
+        for some in lines:
+            write(*some)
+            ledger.merge()
+        assert ledger.sql("select billed_usd from calls")["billed_usd"].tolist() == [0.25]
+        assert ledger.sql("select prompt from texts")["prompt"].tolist() == ["why?"]
+
     def test_dies_between_two_looks(self, tmp_path: Path, ledger: Ledger) -> None:
         journal = JournalFile(tmp_path)
         journal.write(happened.run_started("r1"))
