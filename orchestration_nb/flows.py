@@ -131,6 +131,7 @@ class Flow:
         Raises:
             OrchestrationError: If it could not be run at all.
         """
+        self._refuse_engine_thread()
         workspace, settings = self.workspace, self.workspace.settings
         table = _input(frame, options)
         bound = self._bound(table, {})

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import duckdb
 
 MOST_RUNS: Final = 50
-MOST_ROWS: Final = 20_000
+MOST_ROWS: Final = 10_000
+"""Steps of items, drawn at random from the newest runs: more would hardly say it more surely."""
 _MOST_CALLS: Final = 5_000
 
 _RUNS: Final = """
@@ -20,26 +21,31 @@ select run_id, source from runs where flow = $flow order by run_id desc limit $l
 """
 _STEPS: Final = """
 with chosen as (select run_id from runs where flow = $flow order by run_id desc limit $limit),
+picked as (
+    select run_id, item, step from steps
+    where run_id in (from chosen) and (status in ('ok', 'degraded') or cost_usd > 0) and list_contains($steps, step)
+    order by run_id desc, hash(item) limit $rows),
+made as (
+    select r.request_id, r.strategy, p.run_id, p.item, p.step
+    from picked as p join requests as r on p.run_id = r.run_id and p.item = r.item and p.step = r.step),
 asked as (
-    select r.run_id, r.item, r.step, r.strategy, c.model, count(*) as calls,
+    select m.run_id, m.item, m.step, m.strategy, c.model, count(*) as calls,
         sum(c.input_tokens) as input_tokens, sum(c.cached_tokens) as cached_tokens,
         sum(c.cache_write_tokens) as cache_write_tokens, sum(c.output_tokens) as output_tokens,
         sum(c.reasoning_tokens) as reasoning_tokens, sum(c.cost_usd) as cost_usd,
         bool_and(c.input_usd_per_mtok is not null) as priced, sum(strlen(t.prompt)) as prompt_bytes,
         md5(string_agg(c.cache_key, '' order by c.cache_key)) as keys
-    from requests as r join calls as c on r.request_id = c.request_id left join texts as t on c.call_id = t.call_id
-    where r.run_id in (from chosen) and c.status = 'ok'
+    from made as m join calls as c on m.request_id = c.request_id left join texts as t on c.call_id = t.call_id
+    where c.status = 'ok'
     group by all),
-counted as (
-    select run_id, item, step, count(*) as requests from requests where run_id in (from chosen) group by all)
-select s.run_id, s.item, s.step, a.strategy, a.model, n.requests, a.calls, a.input_tokens, a.cached_tokens,
+counted as (select run_id, item, step, count(*) as requests from made group by all)
+select p.run_id, p.item, p.step, a.strategy, a.model, n.requests, a.calls, a.input_tokens, a.cached_tokens,
     a.cache_write_tokens, a.output_tokens, a.reasoning_tokens, a.cost_usd, a.priced, a.prompt_bytes,
     a.keys
-from steps as s left join asked as a on s.run_id = a.run_id and s.item = a.item and s.step = a.step
-    left join counted as n on s.run_id = n.run_id and s.item = n.item and s.step = n.step
-where s.run_id in (from chosen) and (s.status in ('ok', 'degraded') or s.cost_usd > 0)
-    and list_contains($steps, s.step)
-order by s.run_id desc, s.item limit $rows
+from picked as p
+    left join asked as a on p.run_id = a.run_id and p.item = a.item and p.step = a.step
+    left join counted as n on p.run_id = n.run_id and p.item = n.item and p.step = n.step
+order by p.run_id desc, p.item
 """
 _LATENCIES: Final = """
 select r.step, c.model, count(*) as calls, avg(c.latency_ms) as mean_ms,
@@ -47,13 +53,13 @@ select r.step, c.model, count(*) as calls, avg(c.latency_ms) as mean_ms,
     quantile_cont(c.latency_ms, 0.95) as p95_ms
 from requests as r join calls as c on r.request_id = c.request_id
 where r.run_id in (select run_id from runs where flow = $flow order by run_id desc limit $limit)
-    and c.status = 'ok' and c.cache = 'none'
+    and c.status = 'ok' and c.cache = 'none' and not coalesce(c.batch, false)
 group by all
 """
 _MODELS: Final = """
 with newest as (
     select c.model, c.call_id, c.input_tokens, c.output_tokens, c.latency_ms from calls as c
-    where c.status = 'ok' and c.cache = 'none' and list_contains($models, c.model)
+    where c.status = 'ok' and c.cache = 'none' and not coalesce(c.batch, false) and list_contains($models, c.model)
     order by c.call_id desc limit $calls)
 select model, starts_with(ltrim(t.reply), '{') as structured, count(*) as calls,
     regr_slope(n.input_tokens, strlen(t.prompt)) as slope,
