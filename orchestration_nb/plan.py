@@ -75,6 +75,8 @@ class Plan:
     """How many rows were looked at: fewer than ``items`` where the table is long."""
     simulated: bool
     """Whether all of the money is simulated."""
+    batch: bool = False
+    """Whether the calls would go through the providers' batch APIs, at their price."""
     once_usd: float = 0.0
     """Of the expected cost, what does not grow with the number of items."""
     chosen: tuple[str, str | None] = ("fixed", None)
@@ -130,7 +132,8 @@ class Plan:
             if cost.expected > budget
             else f"The cost may pass the budget of {dollars(budget)}: it can reach {dollars(cost.high)}"
         )
-        fit = f"about {likely:,} of {self.items:,} items fit, {surely:,} of them surely" if self.items > 1 else ""
+        usual = "all" if likely == self.items else f"about {likely:,}"
+        fit = f"{usual} of {self.items:,} items fit as expected, {surely:,} surely" if self.items > 1 else ""
         return (f"{what}{': ' if cost.expected > budget else '; '}{fit}." if fit else f"{what}.",)
 
     def actual(self, run: Run) -> Hindsight:

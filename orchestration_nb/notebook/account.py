@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.engine.progress import Progress
+from orchestration_nb.notebook.afterwards import came_of
 from orchestration_nb.notebook.figures import latency, text_of, usd
 from orchestration_nb.notebook.story import CHRONICLE
 from orchestration_nb.runs import Run
@@ -91,7 +92,7 @@ def account_of(run: Run) -> RunAccount:
         statuses=tuple(Counter(str(status) for status in results["_status"]).most_common()),
         sample="" if run.sample is None else f"a sample, drawn with seed {run.seed}",
         error="" if run.error is None else str(run.error),
-        story=CHRONICLE.of(run.id).lines(),
+        story=tuple(filter(None, [*CHRONICLE.of(run.id).lines(), came_of(run.plan)])),
         columns=tuple(str(results.columns[place]) for place in shown),
         inputs=sum(results.columns[place] not in steps for place in shown) - 3,
         rows=tuple(_rows(results, shown)),

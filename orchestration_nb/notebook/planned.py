@@ -8,6 +8,7 @@ from typing import Final
 from orchestration_nb.cost.estimates import NOTHING, Estimate
 from orchestration_nb.flow import draw
 from orchestration_nb.notebook import markup
+from orchestration_nb.notebook.afterwards import came_of, interval
 from orchestration_nb.notebook.figures import count, latency, shortened, span, usd
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.plan import Plan, PlanLine
@@ -37,7 +38,7 @@ _ROW: Final = 22
 def plan_card(plan: Plan) -> str:
     """A plan as HTML."""
     said = "".join(f'<div class="line">{markup.esc(warning)}</div>' for warning in plan.warnings)
-    came = f'<div class="dim">{markup.esc(came_of(plan))}</div>' if plan.hindsight is not None else ""
+    came = f'<div class="dim">{markup.esc(came_of(plan))}</div>'
     sim = '<span class="chip sim">simulated</span>' if plan.simulated else ""
     return (
         f'<div class="head"><span class="name">{markup.esc(plan.flow.name)}</span>'
@@ -50,38 +51,27 @@ def plan_card(plan: Plan) -> str:
 
 def plan_text(plan: Plan) -> str:
     """A plan as text."""
-    came = [came_of(plan)] if plan.hindsight is not None else []
     head = f"{plan.flow.name}: {_head(plan)} · {_money(plan)}"
-    return "\n\n".join([printable(head), *plan.warnings, *came, table_text(*plan_table(plan), width=60), _foot(plan)])
+    parts = [printable(head), *plan.warnings, came_of(plan), table_text(*plan_table(plan), width=60), _foot(plan)]
+    return "\n\n".join(filter(None, parts))
 
 
 def plan_table(plan: Plan) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Header and rows of the table of steps; with what came of each, once it is known."""
-    header = [
-        "step",
-        "model",
-        "calls",
-        "cached",
-        "tokens in",
-        "tokens out",
-        "cost",
-        "low to high",
-        "p50",
-        "p95",
-        "from",
-    ]
-    rows = [_cells(line) for line in plan.lines]
-    if plan.hindsight is not None:
-        header += ["actual calls", "actual"]
-        for row, line, actual in zip(rows, plan.lines, plan.hindsight.lines, strict=True):
-            row.extend([f"{actual.calls:,}", usd(actual.cost_usd)] if line.basis else ["–", "–"])
-    return header, rows
+    header = ("step", "model", "calls", "cached", "tokens in", "tokens out", "cost", "low to high")
+    if plan.hindsight is None:
+        return (*header, "p50", "p95", "from"), [[*_cells(line), *_grounds(line)] for line in plan.lines]
+    came = (
+        [f"{actual.calls:,}", usd(actual.cost_usd)] if line.basis else ["–", "–"]
+        for line, actual in zip(plan.lines, plan.hindsight.lines, strict=True)
+    )
+    rows = [[*_cells(line), *each] for line, each in zip(plan.lines, came, strict=True)]
+    return (*header, "actual calls", "actual"), rows
 
 
 def _cells(line: PlanLine) -> list[str]:
     if not line.basis:
-        return [line.step, "–", "–", "–", "–", "–", "–", "–", "–", "–", "plain Python"]
-    bases = {"past calls": count(line.past, "past item"), "other calls": "prompts, other calls"}
+        return [line.step, *["–"] * 7]
     return [
         line.step,
         line.model,
@@ -90,25 +80,16 @@ def _cells(line: PlanLine) -> list[str]:
         f"{line.input_tokens.expected:,.0f}",
         f"{line.output_tokens.expected:,.0f}",
         usd(line.cost_usd.expected),
-        f"{usd(line.cost_usd.low)} to {usd(line.cost_usd.high)}",
-        latency(line.p50_s * 1000),
-        latency(line.p95_s * 1000),
-        bases.get(line.basis, line.basis),
+        interval(line.cost_usd),
     ]
 
 
-def came_of(plan: Plan) -> str:
-    """Planned against actual, in one sentence."""
-    hindsight = plan.hindsight
-    if hindsight is None:
-        return "It was not run yet."
-    expected = plan.cost_usd.expected
-    off = f", {hindsight.cost_usd / expected - 1:+.0%} against the plan" if expected else ""
-    where = "inside" if hindsight.held else "outside"
-    return (
-        f"It came to {usd(hindsight.cost_usd)}{off}, {where} {_interval(plan.cost_usd)}, "
-        f"in {span(hindsight.time_s)} (planned: {span(plan.time_s.expected)})."
-    )
+def _grounds(line: PlanLine) -> list[str]:
+    """Latency of a call, and what the line was reckoned from."""
+    if not line.basis:
+        return ["–", "–", "plain Python"]
+    bases = {"past calls": count(line.past, "past item"), "other calls": "prompts, other calls"}
+    return [latency(line.p50_s * 1000), latency(line.p95_s * 1000), bases.get(line.basis, line.basis)]
 
 
 def _head(plan: Plan) -> str:
@@ -120,21 +101,19 @@ def _head(plan: Plan) -> str:
 def _money(plan: Plan) -> str:
     cost = plan.cost_usd
     return (
-        f"{usd(cost.expected)} expected, {_interval(cost)}, of {usd(plan.budget_usd)} · "
+        f"{usd(cost.expected)} expected, {interval(cost)}, of {usd(plan.budget_usd)} · "
         f"about {span(plan.time_s.expected)}"
     )
 
 
-def _interval(cost: Estimate) -> str:
-    return f"{usd(cost.low)} to {usd(cost.high)}"
-
-
 def _foot(plan: Plan) -> str:
     time = plan.time_s
+    late = ", and hours more where a batch waits its turn" if plan.batch else ""
     sure = "low and high are guesses" if not plan.is_sure else "99 of 100 runs should cost between low and high"
     return (
         f"Reckoned {plan.bases or 'from nothing: no model is asked'}; {sure}. "
-        f"Time with {plan.concurrency:,} calls in flight: {span(time.low)} to {span(time.high)}, without plain steps."
+        f"Time with {plan.concurrency:,} calls in flight: {span(time.low)} to {span(time.high)}, "
+        f"without plain steps{late}."
     )
 
 
@@ -154,7 +133,7 @@ def _picture(plan: Plan) -> str:
         for place, (name, cost, actual) in enumerate(rows)
     ]
     height = _ROW * len(rows) + 6
-    said = "; ".join(f"{name}: {usd(cost.expected)} ({_interval(cost)})" for name, cost, _ in rows)
+    said = "; ".join(f"{name}: {usd(cost.expected)} ({interval(cost)})" for name, cost, _ in rows)
     return (
         f'<div class="scroll"><svg class="cost" role="img" aria-label="{markup.esc(said)}" '
         f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">{"".join(drawn)}</svg></div>'
@@ -178,7 +157,7 @@ def _intervals(plan: Plan) -> list[tuple[str, Estimate, float | None]]:
 def _drawn(place: int, name: str, cost: Estimate, actual: float | None, *, scale: float, plan: Plan | None) -> str:
     middle = place * _ROW + _ROW / 2 + 2
     left, dot, right = (_LABEL + usd_ * scale for usd_ in (cost.low, cost.expected, cost.high))
-    said = f"{usd(cost.expected)} ({_interval(cost)})"
+    said = f"{usd(cost.expected)} ({interval(cost)})"
     parts = [
         f'<text x="0" y="{middle + 4:.1f}"{" class=whole" if plan else ""}>{markup.esc(shortened(name, 20))}</text>',
         f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/>',

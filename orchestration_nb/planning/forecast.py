@@ -96,6 +96,7 @@ def plan_of(flow: Flow, bound: BoundFlow, table: Table | None, setting: Setting,
         concurrency=setting.concurrency,
         rows=rehearsal.rows,
         simulated=bool(asked) and all(model.simulated for model in asked),
+        batch=setting.batch,
         once_usd=sum(each.line.cost_usd.expected for each in reckoned if each.once) if table is not None else 0.0,
         chosen=(setting.strategy, setting.model),
     )
@@ -292,7 +293,7 @@ class _Reckoning:
             cost_usd=line.cost_usd.times(factor),
             p50_s=p50_s,
             p95_s=p95_s,
-            time_s=busy_s(paid, mean_s, self._setting.concurrency),
+            time_s=busy_s(paid, mean_s, self._setting.concurrency, simulated=model is not None and model.simulated),
             note=note,
         )
         whole = each.total

@@ -11,14 +11,16 @@ from orchestration_nb.plan import PlanLine
 
 CALL_CPU_S: Final = 0.0005
 """What one call costs of the process's only event loop."""
+SIMULATED_CPU_S: Final = 0.0015
+"""The same where the simulated server answers from within the process."""
 _SPREAD: Final = 1.3
 _MANY: Final = 20
 """Items among which the slowest twentieth is surely met."""
 
 
-def busy_s(calls: float, mean_s: float, concurrency: int) -> float:
+def busy_s(calls: float, mean_s: float, concurrency: int, *, simulated: bool) -> float:
     """Seconds that calls take when so many are in flight (Little 1961), and never less than the loop needs."""
-    return max(calls * mean_s / concurrency, calls * CALL_CPU_S)
+    return max(calls * mean_s / concurrency, calls * (SIMULATED_CPU_S if simulated else CALL_CPU_S))
 
 
 def run_time(bound: BoundFlow, lines: Sequence[PlanLine], items: int) -> Estimate:

@@ -91,6 +91,7 @@ class Run:
         self.seed = 0
         self.error: OrchestrationError | None = script.get("fails")
         self.waits_for: OverBudgetError | None = None
+        self.plan = None
         self._reply = script.get("reply", "fine")
         self._errors: Sequence[str | None] = script.get("errors", ())
         self._ticks = int(script.get("ticks", 1))

@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from orchestration_nb.notebook.account import account_of
 from orchestration_nb.notebook.formatters import plan_bundle
 from tests.notebook.shell import Shell
 
@@ -31,7 +32,7 @@ def test_a_plan_shows_calls_tokens_money_and_time(shell: Shell, tickets: pd.Data
 def test_a_budget_that_will_not_do_stands_out(shell: Shell, tickets: pd.DataFrame) -> None:
     _, out = shell.run(cell("--plan --budget 0.0001", TWO_STEPS))
     assert 'class="line">The expected cost' in out.outputs[0].data["text/html"]
-    assert "of 30 items fit" in out.outputs[0].data["text/plain"]
+    assert "of 30 items fit as expected" in out.outputs[0].data["text/plain"]
     assert 'class="most"' in out.outputs[0].data["text/html"]
 
 
@@ -39,6 +40,7 @@ def test_after_the_run_the_plan_shows_what_came_of_it(shell: Shell, tickets: pd.
     shell.run(cell("--plan", TWO_STEPS))
     shell.run(cell("", TWO_STEPS))
     run = shell.names["triage"].last
+    assert any("against the plan" in line for line in account_of(run).story)
     bundle = plan_bundle(run.plan)
     assert "It came to $" in bundle["text/plain"]
     assert "actual calls" in bundle["text/plain"]
