@@ -27,7 +27,7 @@ _EPOCH_S, _MOST_EPOCH_S = 1.0, 60.0
 _EPOCH_CALLS, _CLEAN_CALLS = 20, 8
 _REFUSED_WITHIN_S = 0.1
 _LATELY = 4096
-_BURST_S = 0.02
+_BURST, _BURST_S = 2.0, 0.05
 _RECURRING = 3
 _EIGHT, _FOUR, _DENSE = 0xFF, 0xF, 6
 _REMEMBERED = 0xFFFF_FFFF
@@ -67,7 +67,7 @@ class Pace:
         self._first_after_pause = 0
         self._pause_began_s, self._own_pause_s = -math.inf, FIRST_PAUSE_S
         self._barren, self._recurred = 0, 0
-        self._refused_s, self._refusal_takes_s = -math.inf, 0.0
+        self._limited_s, self._refusal_takes_s = -math.inf, 0.0
         self._refused = 0
         """Which of the last calls were refused, a bit each, the last one lowest."""
         self._lately: deque[float] = deque(maxlen=_LATELY)
@@ -153,9 +153,11 @@ class Pace:
 
     def _refuse(self, call: Sent, now: float, retry_after_s: float | None) -> None:
         self.refusals += 1
-        self._refused_s = now
+        self._limited_s = now
         self._refused |= 1 << self._number - call.number & _REMEMBERED
-        self._refusal_takes_s += 0.2 * (now - call.at_s - self._refusal_takes_s)
+        # Quickly down and slowly up: a rush at the beginning makes the first ones late.
+        took_s, slowly_s = now - call.at_s, 0.9 * self._refusal_takes_s
+        self._refusal_takes_s = min(took_s, slowly_s + 0.1 * took_s) if self._refusal_takes_s else took_s
         self._lately_refused.append(call.at_s)
         if call.epoch.refused <= _CLEAN_CALLS:
             call.epoch.peak = max(call.epoch.peak, self._accepted_before(call.at_s))
@@ -204,22 +206,22 @@ class Pace:
             if left is None or not each:
                 continue
             if self.rate != math.inf:
-                self._epoch.brink = self._epoch.brink or left < each
+                if left < each:
+                    self._epoch.brink, self._limited_s = True, now
             elif most is not None and reset_s and left < each * (self._number - call.number + 1):
-                # What was used comes back within the reset: a provider that refills evenly takes this much.
-                rate = (most - left) / reset_s / each
+                rate = most / reset_s / each  # all of it comes back within the reset, or sooner
                 if rate < self._accepted_before(now):
                     self._begin(rate * BELOW, now)
 
     def _begin(self, rate: float, now: float) -> None:
-        self._credit, self._credit_s, self._recurred = 0.0, now, 0
-        self._search = RateSearch()
+        self._credit, self._credit_s, self._recurred, self._limited_s = 0.0, now, 0, now
+        self._search = RateSearch(rate)
         self._set(rate, now, cautious=False)
 
     def _earn(self, now: float) -> None:
         since = max(self._credit_s, self.paused_until_s)
         if now > since:
-            self._credit = min(self._credit + (now - since) * self.rate, max(1.0, self.rate * _BURST_S))
+            self._credit = min(self._credit + (now - since) * self.rate, max(_BURST, self.rate * _BURST_S))
             self._credit_s = now
 
     def _judge_when_due(self, now: float) -> None:
@@ -241,7 +243,7 @@ class Pace:
             self._judge(self._closed, now)
 
     def _judge(self, epoch: Epoch, now: float) -> None:
-        rate, cautious = self._search.after(epoch, now, quiet_s=now - self._refused_s)
+        rate, cautious = self._search.after(epoch, now, quiet_s=now - self._limited_s)
         self._set(rate, now, cautious=cautious)
 
     def _set(self, rate: float, now: float, *, cautious: bool) -> None:

@@ -49,13 +49,18 @@ class Next(NamedTuple):
 
 
 class RateSearch:
-    """Searches the pace of one model."""
+    """Searches the pace of one model.
 
-    def __init__(self) -> None:
+    Args:
+        first: The pace that it begins with, in calls per second.
+    """
+
+    def __init__(self, first: float = 0.0) -> None:
         self.low = 0.0
         """Calls per second that were taken; 0 while nobody knows."""
         self._step = _FAST_STEP
-        self._settled = 0.0
+        # What many calls were accepted at is likely the limit; what few were says little.
+        self._settled = math.inf if first >= _MANY else 0.0
         self._hold_s, self._held_until_s = FIRST_HOLD_S, -math.inf
         self._noise = Noise()
         self._suspect: Epoch | None = None
@@ -66,7 +71,7 @@ class RateSearch:
         Args:
             epoch: What became of it.
             now: The time, in seconds.
-            quiet_s: Seconds since the last refusal.
+            quiet_s: Seconds since the provider last held anything back.
         """
         suspect, self._suspect = self._suspect, None
         if suspect is not None and suspect.again is not None:
@@ -80,7 +85,7 @@ class RateSearch:
             return Next(epoch.rate * BELOW, cautious=True)
         self._suspect = epoch
         if suspect is None and self.low and epoch.share < _TOUCH:
-            self.low = min(self.low, epoch.rate * BELOW) * BELOW
+            self.low = epoch.rate * BELOW if epoch.cautious else min(self.low, epoch.rate * BELOW)
             return self._settle(now)
         return self._slow_down(epoch, now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -16,6 +17,9 @@ from orchestration_nb.state.windows import Answer, Bounds, Grant, Places, Window
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
 _MICROSECOND: Final = timedelta(microseconds=1)
+SENT_WITHIN_S: Final = 0.1
+"""Seconds after its turn within which a call is sent, by a loop that is not held up."""
+_ON_ITS_WAY_US: Final = round((windows.GRACE_S - SENT_WITHIN_S) * 1e6)
 _SPANS: Final[Mapping[int, str]] = {1: "second", 60: "minute", 86_400: "day"}
 
 
@@ -87,17 +91,24 @@ class SharedLimits:
             lambda connection: windows.take(connection, bounds, tokens, now_us=self._now_us(), owner=me, dead=dead)
         )
 
+    def went_out(self, bounds: Bounds, grant: Grant) -> None:
+        """A call that was granted has been sent by now."""
+        self._correct(bounds, grant, self._now_us() + _ON_ITS_WAY_US, grant.tokens, ended=False)
+
     def end(self, bounds: Bounds, grant: Grant, tokens: int) -> None:
-        """A call is over, and took so many tokens."""
-        me, now_us = self._owners.me, self._now_us()
-        self._desk.post(
-            lambda connection: windows.end(connection, bounds, grant, tokens=tokens, ended_us=now_us, owner=me)
-        )
+        """A call is over: it had arrived by now, its place is free, and its tokens are known."""
+        self._correct(bounds, grant, min(grant.latest_us, self._now_us()), tokens, ended=True)
 
     def undo(self, bounds: Bounds, grant: Grant) -> None:
         """A call was not sent after all."""
         me = self._owners.me
-        self._desk.post(lambda connection: windows.undo(connection, bounds, grant, owner=me))
+        self._desk.post(lambda connection: windows.move(connection, bounds, grant, None, owner=me))
+
+    def _correct(self, bounds: Bounds, grant: Grant, latest_us: int, tokens: int, *, ended: bool) -> None:
+        before, after = replace(grant), Grant(latest_us, tokens)
+        grant.latest_us, grant.tokens = latest_us, tokens
+        owner = self._owners.me if ended else None
+        self._desk.post(lambda connection: windows.move(connection, bounds, before, after, owner=owner))
 
     def _now_us(self) -> int:
         return (self._clock.now() - _EPOCH) // _MICROSECOND

@@ -11,8 +11,8 @@ from orchestration_nb.clock import Clock
 from orchestration_nb.errors import CallError, RateLimit, RateLimitedError, StateError
 from orchestration_nb.resilience.estimates import TokenEstimate
 from orchestration_nb.resilience.pacing import Outcome, Pace, Sent
-from orchestration_nb.resilience.shared import SharedLimits, said
-from orchestration_nb.state.windows import Bounds, Grant, Places, Window
+from orchestration_nb.resilience.shared import SENT_WITHIN_S, SharedLimits, said
+from orchestration_nb.state.windows import HANDOVER_S, Bounds, Grant, Places, Window
 
 _LOOK_AGAIN_S, _SELDOM_S = 0.05, 1.0
 """How soon, and how late at most, a wait that an answer may shorten is looked at again."""
@@ -75,6 +75,11 @@ class Turn:
         line.end(self._sent, error, rate_limit, tokens)
         if self._grant is not None:
             line.settle(self._grant, error, asked=self._tokens, took=tokens)
+
+    def went_out(self) -> None:
+        """The attempt has been sent by now, unless it is over already."""
+        if self._line is not None and self._grant is not None:
+            self._line.went_out(self._grant)
 
     def unused(self) -> None:
         """The attempt was not sent after all."""
@@ -186,13 +191,17 @@ class Line:
                 self._shared.undo(self._bounds, grant)
         if answer.held_by is None:
             return 0.0
-        soon_s = _LOOK_AGAIN_S + (0.0 if isinstance(answer.held_by, Places) else answer.wait_s / 10)
-        return min(answer.wait_s, soon_s, _SELDOM_S)
+        # Calls that end, or have gone out, make room sooner than what stands in the tables says.
+        seldom = isinstance(answer.held_by, Window) and answer.wait_s > HANDOVER_S + 2
+        return min(answer.wait_s, _SELDOM_S if seldom else _LOOK_AGAIN_S)
 
     def _give(self, grant: Grant | None) -> None:
         now, waiter = self._clock.monotonic(), self._waiting.popleft()
-        sent = self.pace.sent(now)
-        waiter.turn.set_result(Turn(self, sent, grant=grant, tokens=waiter.tokens, waited_s=now - waiter.since_s))
+        turn = Turn(self, self.pace.sent(now), grant=grant, tokens=waiter.tokens, waited_s=now - waiter.since_s)
+        waiter.turn.set_result(turn)
+        if grant is not None:
+            # Some time after the task that waited has had its go: a loop that is held up comes to both late.
+            asyncio.get_running_loop().call_later(SENT_WITHIN_S, turn.went_out)
 
     def _refuse_impatient(self) -> None:
         """Those who cannot wait as long as the provider asked for are told now, and not when their time is over."""
@@ -235,6 +244,10 @@ class Line:
             rate_limit=rate_limit,
             tokens=tokens,
         )
+
+    def went_out(self, grant: Grant) -> None:
+        """A call that was granted has been sent by now."""
+        self._shared.went_out(self._bounds, grant)
 
     def settle(self, grant: Grant, error: BaseException | None, *, asked: int, took: int) -> None:
         """Corrects what was granted for a call to what it took."""

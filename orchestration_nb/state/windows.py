@@ -1,8 +1,10 @@
 """Moving windows and places in flight, agreed on by all processes of a workspace.
 
 What is sent at one moment arrives a little later, and nobody tells when. So that the provider never sees more than a
-limit allows in any window, however it counts, each request fills its window from the moment of sending until the
-window's length after the latest moment at which it may have arrived: its answer, or :data:`GRACE_S` after sending.
+limit allows in any window, however it counts, each request fills its window from the moment of its grant until the
+window's length after the latest moment at which it may have arrived: its answer, or :data:`GRACE_S` after it went out.
+A process may be held up between the grant and the sending; it therefore says when the request has gone out
+(:func:`move`), and until then the request may arrive at any time within :data:`HANDOVER_S`.
 
 Amounts that leave a window together are kept as one row, on a grid of a two-hundredth of the window, rounded to the
 careful side: a limit of a million a day takes two hundred rows.
@@ -24,10 +26,12 @@ TABLES: Final = """
     ) without rowid;
 """
 GRACE_S: Final = 0.25
-"""Seconds after sending within which a request has arrived."""
+"""Seconds after going out within which a request has arrived."""
+HANDOVER_S: Final = 10.0
+"""Seconds after the grant within which a request has arrived, whatever holds its process up."""
 _PARTS: Final = 200
 _SECOND_US: Final = 1_000_000
-_GRACE_US: Final = round(GRACE_S * 1e6)
+_HANDOVER_US: Final = round(HANDOVER_S * 1e6)
 _MANY: Final = 16
 
 
@@ -80,11 +84,12 @@ class Bounds:
         return bool(self.windows or self.places)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Grant:
     """One call's leave, as it stands in the tables."""
 
-    at_us: int
+    latest_us: int
+    """When it has arrived at the latest."""
     tokens: int
 
 
@@ -126,45 +131,38 @@ def take(
         count, until_us = _fitting(connection, window, tokens[:fitting])
         if count < fitting:
             fitting, wait_us, held_by = count, (until_us or now_us + _SECOND_US) - now_us, window
-    grants = [Grant(now_us, each) for each in tokens[:fitting]]
+    grants = [Grant(now_us + _HANDOVER_US, each) for each in tokens[:fitting]]
     if grants:
         _note(connection, bounds, grants, owner)
     return Answer(grants=grants, wait_s=wait_us / 1e6, held_by=held_by)
 
 
-def end(
-    connection: sqlite3.Connection, bounds: Bounds, grant: Grant, *, tokens: int, ended_us: int, owner: str
+def move(
+    connection: sqlite3.Connection, bounds: Bounds, before: Grant, after: Grant | None, *, owner: str | None
 ) -> None:
-    """A call is over: it had arrived by now at the latest, its place is free, and its tokens are known.
+    """Corrects what stands in the tables for a call.
 
     Args:
         connection: Within a transaction that writes.
-        bounds: What it stayed within.
-        grant: Its leave.
-        tokens: What it took.
-        ended_us: When its answer was there; microseconds since 1970.
-        owner: The process that asked.
-    """
-    latest_us = grant.at_us + _GRACE_US
-    arrived_us = min(latest_us, max(ended_us, grant.at_us))
-    for window in bounds.windows:
-        if _take_out(connection, window, grant):  # else it has left the window already
-            _add(connection, window, window.until_us(arrived_us), 1 if window.counts == "requests" else tokens)
-    _free(connection, bounds, owner)
-
-
-def undo(connection: sqlite3.Connection, bounds: Bounds, grant: Grant, *, owner: str) -> None:
-    """A call was not sent after all: as if it had never been granted.
-
-    Args:
-        connection: Within a transaction that writes.
-        bounds: What it would have stayed within.
-        grant: Its leave.
-        owner: The process that asked.
+        bounds: What it stays within.
+        before: What stands there.
+        after: What is known now; ``None``: it was not sent after all.
+        owner: The process whose call it was, where it is over: its place is free.
     """
     for window in bounds.windows:
-        _take_out(connection, window, grant)
-    _free(connection, bounds, owner)
+        taken_out = connection.execute(
+            "update windows set amount = max(0, amount - ?) where account = ? and until_us = ?",
+            (window.amount(before.tokens), window.account, window.until_us(before.latest_us)),
+        )
+        if after is not None and taken_out.rowcount:  # else it has left the window already
+            # More than the whole limit counts here as much as it is: it was taken.
+            amount = 1 if window.counts == "requests" else after.tokens
+            _add(connection, window, window.until_us(after.latest_us), amount)
+    if owner is not None:
+        connection.executemany(
+            "update places set taken = taken - 1 where account = ? and owner = ? and taken > 0",
+            [(places.account, owner) for places in bounds.places],
+        )
 
 
 def _taken(connection: sqlite3.Connection, places: Places, dead: Dead) -> int:
@@ -184,7 +182,7 @@ def _forget(connection: sqlite3.Connection, window: Window, now_us: int) -> None
     """Forgets what has left the window, and what a clock that has since been set back wrote for later."""
     connection.execute(
         "delete from windows where account = ? and (until_us <= ? or until_us > ?)",
-        (window.account, now_us, window.until_us(now_us + _GRACE_US)),
+        (window.account, now_us, window.until_us(now_us + _HANDOVER_US)),
     )
 
 
@@ -213,7 +211,7 @@ def _room_us(rows: Sequence[tuple[int, int]], wanted: int) -> int | None:
 def _note(connection: sqlite3.Connection, bounds: Bounds, grants: Sequence[Grant], owner: str) -> None:
     for window in bounds.windows:
         amount = sum(window.amount(grant.tokens) for grant in grants)
-        _add(connection, window, window.until_us(grants[0].at_us + _GRACE_US), amount)
+        _add(connection, window, window.until_us(grants[0].latest_us), amount)
     connection.executemany(
         "insert into places values (?, ?, ?) on conflict do update set taken = taken + excluded.taken",
         [(places.account, owner, len(grants)) for places in bounds.places],
@@ -224,19 +222,4 @@ def _add(connection: sqlite3.Connection, window: Window, until_us: int, amount: 
     connection.execute(
         "insert into windows values (?, ?, ?) on conflict do update set amount = amount + excluded.amount",
         (window.account, until_us, amount),
-    )
-
-
-def _take_out(connection: sqlite3.Connection, window: Window, grant: Grant) -> bool:
-    granted = connection.execute(
-        "update windows set amount = max(0, amount - ?) where account = ? and until_us = ?",
-        (window.amount(grant.tokens), window.account, window.until_us(grant.at_us + _GRACE_US)),
-    )
-    return granted.rowcount > 0
-
-
-def _free(connection: sqlite3.Connection, bounds: Bounds, owner: str) -> None:
-    connection.executemany(
-        "update places set taken = taken - 1 where account = ? and owner = ? and taken > 0",
-        [(places.account, owner) for places in bounds.places],
     )
