@@ -28,6 +28,7 @@ _EPOCH_CALLS, _CLEAN_CALLS = 20, 8
 _REFUSED_WITHIN_S = 0.1
 _LATELY = 4096
 _BURST, _BURST_S = 2.0, 0.05
+_SHORTEST_S = 0.01
 _RECURRING = 3
 _EIGHT, _FOUR, _DENSE = 0xFF, 0xF, 6
 _REMEMBERED = 0xFFFF_FFFF
@@ -167,10 +168,14 @@ class Pace:
             if retry_after_s is None and (self.rate == math.inf or self._refused & _FOUR == _FOUR):
                 self._pause(now, min(self._own_pause_s, MOST_PAUSE_S))
                 self._own_pause_s *= 2 if self._barren > 1 else 1
-        if retry_after_s is not None:
-            self._pause(now, retry_after_s)
-        if self.rate == math.inf and (self._recurred >= _RECURRING or self._is_dense()):
-            self._begin(max(self._epoch.peak * BELOW, 1.0), now)
+        if retry_after_s is not None and not (self._search.noise and self._refused & _FOUR != _FOUR):
+            self._pause(now, retry_after_s)  # of refusals that come at random each concerns its own call
+        if self.rate == math.inf and self._is_dense():
+            self._begin(max(call.epoch.peak * BELOW, 1.0), now)
+        elif self.rate == math.inf and self._recurred >= _RECURRING:
+            # Refused now and then: what was accepted lately need not be all that is.
+            lasted_s = min(_EPOCH_S, max(now - self._lately[0], _SHORTEST_S))
+            self._begin(max(self._accepted_before(now) / lasted_s, 1.0), now)
 
     def _is_dense(self) -> bool:
         """Whether most of some calls sent one after another were refused; at random that is rare."""

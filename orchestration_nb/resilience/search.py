@@ -65,6 +65,11 @@ class RateSearch:
         self._noise = Noise()
         self._suspect: Epoch | None = None
 
+    @property
+    def noise(self) -> float:
+        """Share of refusals that comes whatever the pace is."""
+        return self._noise.share
+
     def after(self, epoch: Epoch, now: float, *, quiet_s: float) -> Next:
         """The pace after an epoch.
 
@@ -125,7 +130,7 @@ class RateSearch:
             self._noise.learn(epoch)
         if quiet_s > FORGET_S:
             return Next(math.inf, cautious=False)
-        if not epoch.held:
+        if not epoch.held or epoch.passed_rate < epoch.rate / 2:  # not the pace holds them back
             return Next(epoch.rate, cautious=True)
         self.low = max(self.low, epoch.rate)
         if self._settled == math.inf or (epoch.brink and not epoch.cautious):
