@@ -21,7 +21,7 @@
     fallback = ["anthropic/claude-sonnet-4-5"]          # when it fails
     context_window_fallback = ["gemini/gemini-2.5-pro"]  # when the prompt is too long for it
 
-    [limits."openai"]                # of a provider or of one model; obeyed by all processes of the workspace
+    [limits."openai"]                # of a provider, one model, or a key (OPENAI_API_KEY); for all processes together
     requests_per_minute = 500
     tokens_per_minute = 200_000
     concurrent = 20
@@ -102,7 +102,8 @@ class ModelSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """``[limits."provider"]`` or ``[limits."provider/name"]``: what all processes of the workspace may send."""
+    """``[limits."provider"]``, ``[limits."provider/name"]`` or ``[limits."KEY_NAME"]``, by the name of the variable that
+    holds a key: what all processes of the workspace may send."""
 
     requests_per_second: Count | None = None
     requests_per_minute: Count | None = None

@@ -27,7 +27,7 @@ _EPOCH_S, _MOST_EPOCH_S = 1.0, 60.0
 _EPOCH_CALLS, _CLEAN_CALLS = 20, 8
 _REFUSED_WITHIN_S = 0.1
 _LATELY = 4096
-_BURST, _BURST_S = 2.0, 0.05
+_BURST, _LATE_S = 2.0, 0.25
 _SHORTEST_S = 0.01
 _RECURRING = 3
 _EIGHT, _FOUR, _DENSE = 0xFF, 0xF, 6
@@ -63,7 +63,7 @@ class Pace:
         self._epoch = Epoch(0.0, math.inf)
         self._closed: Epoch | None = None
         self._due_s = 0.0
-        self._credit, self._credit_s = 0.0, 0.0
+        self._credit, self._credit_s, self._waits = 0.0, 0.0, False
         self._number = 0
         self._first_after_pause = 0
         self._pause_began_s, self._own_pause_s = -math.inf, FIRST_PAUSE_S
@@ -90,7 +90,7 @@ class Pace:
 
     def hold(self) -> None:
         """A call waits for the pace."""
-        self._epoch.held = True
+        self._epoch.held = self._waits = True
 
     def sent(self, now: float) -> Sent:
         """A call goes out; gives what :meth:`ended` wants back."""
@@ -102,7 +102,7 @@ class Pace:
             self._first_after_pause = self._number
         if self.rate != math.inf:
             self._earn(now)
-            self._credit -= 1
+            self._credit, self._waits = self._credit - 1, False
             self._judge_when_due(now)
         elif now - self._epoch.began_s >= _EPOCH_S:
             self._epoch = Epoch(now, math.inf)
@@ -175,7 +175,7 @@ class Pace:
         elif self.rate == math.inf and self._recurred >= _RECURRING:
             # Refused now and then: what was accepted lately need not be all that is.
             lasted_s = min(_EPOCH_S, max(now - self._lately[0], _SHORTEST_S))
-            self._begin(max(self._accepted_before(now) / lasted_s, 1.0), now)
+            self._begin(max(self._accepted_before(now) / lasted_s * BELOW, 1.0), now)
 
     def _is_dense(self) -> bool:
         """Whether most of some calls sent one after another were refused; at random that is rare."""
@@ -226,7 +226,9 @@ class Pace:
     def _earn(self, now: float) -> None:
         since = max(self._credit_s, self.paused_until_s)
         if now > since:
-            self._credit = min(self._credit + (now - since) * self.rate, max(_BURST, self.rate * _BURST_S))
+            # What a wait took too long is made up for; what nobody wanted is not.
+            most = max(_BURST, self._credit, self.rate * _LATE_S if self._waits else 0.0)
+            self._credit = min(self._credit + (now - since) * self.rate, most)
             self._credit_s = now
 
     def _judge_when_due(self, now: float) -> None:

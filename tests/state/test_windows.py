@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestration_nb.state.windows import TABLES, Answer, Bounds, Grant, Places, Window, end, take, undo
+from orchestration_nb.state.windows import TABLES, Answer, Bounds, Grant, Places, Window, move, take
 
 SECOND = 1_000_000
+GRACE = 250_000
 FIFTY = Window(name="openai", counts="requests", seconds=1, most=50)
 
 
@@ -31,6 +32,19 @@ def ask(table: sqlite3.Connection, bounds: Bounds, count: int = 1, *, at: int, t
     return take(table, bounds, [tokens] * count, now_us=at, **{"owner": "me", "dead": nobody, **more})
 
 
+def end(table: sqlite3.Connection, bounds: Bounds, grant: Grant, *, at: int, tokens: int = 1) -> None:
+    """The call is over at that moment."""
+    after = Grant(min(grant.latest_us, at), tokens)
+    move(table, bounds, grant, after, owner="me")
+    grant.latest_us, grant.tokens = after.latest_us, after.tokens
+
+
+def sent(table: sqlite3.Connection, bounds: Bounds, grant: Grant, *, at: int) -> None:
+    """The call has gone out by that moment."""
+    move(table, bounds, grant, Grant(at + GRACE, grant.tokens), owner=None)
+    grant.latest_us = at + GRACE
+
+
 def most_in_any_window(times: Iterable[int], length_us: int) -> int:
     held = sorted(times)
     most = first = 0
@@ -46,15 +60,33 @@ class TestWindow:
         bounds = Bounds(windows=(FIFTY,))
         first = ask(table, bounds, 80, at=10 * SECOND)
         assert (len(first.grants), first.held_by) == (50, FIFTY)
+        for grant in first.grants:
+            sent(table, bounds, grant, at=10 * SECOND)
         again = ask(table, bounds, 1, at=10 * SECOND + 400_000)
         assert again.grants == []
         assert again.wait_s == pytest.approx(0.85, abs=0.006)  # the window, and the moment it may take to arrive
         assert len(ask(table, bounds, 80, at=11 * SECOND + 260_000).grants) == 50
 
+    def test_a_process_that_is_held_up_between_grant_and_sending_lets_nobody_else_go(
+        self, table: sqlite3.Connection
+    ) -> None:
+        bounds = Bounds(windows=(FIFTY,))
+        granted = ask(table, bounds, 50, at=10 * SECOND).grants
+        assert ask(table, bounds, 1, at=12 * SECOND, owner="other").grants == []
+        for grant in granted:
+            sent(table, bounds, grant, at=12 * SECOND)
+        assert ask(table, bounds, 1, at=13 * SECOND, owner="other").grants == []
+        assert len(ask(table, bounds, 60, at=13 * SECOND + 260_000, owner="other").grants) == 50
+
+    def test_one_that_dies_between_them_holds_its_room_for_some_seconds_only(self, table: sqlite3.Connection) -> None:
+        bounds = Bounds(windows=(FIFTY,))
+        ask(table, bounds, 50, at=10 * SECOND, owner="killed")
+        assert len(ask(table, bounds, 60, at=22 * SECOND).grants) == 50
+
     def test_an_answer_says_that_the_call_had_arrived(self, table: sqlite3.Connection) -> None:
         bounds = Bounds(windows=(FIFTY,))
         for grant in ask(table, bounds, 50, at=10 * SECOND).grants:
-            end(table, bounds, grant, tokens=1, ended_us=10 * SECOND + 20_000, owner="me")
+            end(table, bounds, grant, at=10 * SECOND + 20_000)
         assert ask(table, bounds, 1, at=11 * SECOND).grants == []
         assert len(ask(table, bounds, 80, at=11 * SECOND + 30_000).grants) == 50
 
@@ -65,13 +97,19 @@ class TestWindow:
         now = 0
         arrivals: list[int] = []
         open_calls: list[tuple[int, Grant]] = []
+        to_send: list[tuple[int, Grant]] = []
         while len(arrivals) < 3000:
             now += dice.randrange(20_000)
             for call in [call for call in open_calls if call[0] <= now]:
                 open_calls.remove(call)
-                end(table, bounds, call[1], tokens=1, ended_us=call[0], owner="me")
+                end(table, bounds, call[1], at=call[0])
+            for call in [call for call in to_send if call[0] <= now]:
+                to_send.remove(call)
+                sent(table, bounds, call[1], at=call[0])
             for grant in ask(table, bounds, dice.randrange(30), at=now).grants:
-                arrives = now + dice.randrange(250_000)
+                held_up_us = dice.choice([0, 0, 0, dice.randrange(700_000)])
+                arrives = now + held_up_us + dice.randrange(GRACE)
+                to_send.append((now + held_up_us, grant))
                 arrivals.append(arrives)
                 open_calls.append((arrives + dice.randrange(500_000), grant))
         assert most_in_any_window(arrivals, SECOND) <= 50
@@ -80,7 +118,7 @@ class TestWindow:
     def test_a_call_that_was_not_sent_gives_its_room_back(self, table: sqlite3.Connection) -> None:
         bounds = Bounds(windows=(FIFTY,), places=(Places(name="openai", most=50),))
         for grant in ask(table, bounds, 50, at=0).grants:
-            undo(table, bounds, grant, owner="me")
+            move(table, bounds, grant, None, owner="me")
         assert len(ask(table, bounds, 50, at=0).grants) == 50
 
     def test_a_clock_that_is_set_back_blocks_nothing_for_longer_than_the_window(
@@ -109,17 +147,17 @@ class TestTokens:
     def test_what_a_call_took_replaces_what_was_expected(self, table: sqlite3.Connection) -> None:
         [first] = ask(table, self.MINUTE, at=0, tokens=9000).grants
         assert ask(table, self.MINUTE, at=0, tokens=2000).grants == []
-        end(table, self.MINUTE, first, tokens=100, ended_us=SECOND, owner="me")
+        end(table, self.MINUTE, first, tokens=100, at=SECOND)
         [second] = ask(table, self.MINUTE, at=2 * SECOND, tokens=9000).grants
-        end(table, self.MINUTE, second, tokens=30_000, ended_us=3 * SECOND, owner="me")  # three times what is allowed
+        end(table, self.MINUTE, second, tokens=30_000, at=3 * SECOND)  # three times what is allowed
         assert ask(table, self.MINUTE, at=4 * SECOND, tokens=1).grants == []
         assert ask(table, self.MINUTE, at=63 * SECOND, tokens=10_000).grants
 
     def test_a_call_larger_than_the_limit_goes_alone_rather_than_never(self, table: sqlite3.Connection) -> None:
         ask(table, self.MINUTE, at=0, tokens=500)
         assert ask(table, self.MINUTE, at=SECOND, tokens=50_000).grants == []
-        assert ask(table, self.MINUTE, at=62 * SECOND, tokens=50_000).grants
-        assert ask(table, self.MINUTE, at=63 * SECOND, tokens=1).grants == []
+        assert ask(table, self.MINUTE, at=72 * SECOND, tokens=50_000).grants
+        assert ask(table, self.MINUTE, at=73 * SECOND, tokens=1).grants == []
 
 
 class TestPlaces:
@@ -128,7 +166,7 @@ class TestPlaces:
     def test_are_free_again_when_calls_end(self, table: sqlite3.Connection) -> None:
         answer = ask(table, self.THREE, 5, at=0)
         assert (len(answer.grants), answer.held_by) == (3, self.THREE.places[0])
-        end(table, self.THREE, answer.grants[0], tokens=1, ended_us=1, owner="me")
+        end(table, self.THREE, answer.grants[0], at=1)
         assert len(ask(table, self.THREE, 5, at=0).grants) == 1
 
     def test_those_of_a_dead_process_are_void(self, table: sqlite3.Connection) -> None:
@@ -145,5 +183,5 @@ class TestPlaces:
 
     def test_ending_twice_frees_no_more_than_was_taken(self, table: sqlite3.Connection) -> None:
         for _ in range(3):
-            end(table, self.THREE, Grant(0, 1), tokens=1, ended_us=1, owner="me")
+            end(table, self.THREE, Grant(0, 1), at=1)
         assert len(ask(table, self.THREE, 9, at=0).grants) == 3
