@@ -102,8 +102,10 @@ class ModelSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """``[limits."provider"]``, ``[limits."provider/name"]`` or ``[limits."KEY_NAME"]``, by the name of the variable that
-    holds a key: what all processes of the workspace may send."""
+    """``[limits."provider"]``, ``[limits."provider/name"]`` or ``[limits."KEY_NAME"]`` (the variable that holds a key).
+
+    What all processes of the workspace together may send.
+    """
 
     requests_per_second: Count | None = None
     requests_per_minute: Count | None = None

@@ -52,6 +52,14 @@ class Epoch:
         """Calls accepted per second, the provider's pauses included."""
         return (self.answered - self.refused) / max(self.closed_s - self.began_s, _SHORTEST_S)
 
+    def add(self, later: Epoch, *, closed_s: float) -> None:
+        """Takes in what came of the calls after it, which went at the same pace until ``closed_s``."""
+        self.sent += later.sent
+        self.refused += later.refused
+        self.unknown += later.unknown
+        self.peak = max(self.peak, later.peak)
+        self.closed_s = closed_s
+
     def is_like(self, later: Epoch) -> bool:
         """Whether a share was refused that may be noise, and about as large a one later."""
         return (
