@@ -97,7 +97,7 @@ class Workspace:
         self.clock: Clock = clock or SystemClock()
         self.engine: EngineLoop = engine_loop()
         self.ledger = Ledger(self.folder)
-        self.desk = Desk(StateFile(self.folder, busy_s=0), self.clock)
+        self.desk = Desk(StateFile(self.folder, busy_s=0), self.clock, crowd=lambda: self.services.asking)
         self.owners = Owners(self.folder, self.clock)
         self._seal = Seal(user_folder() / "cache.key")
         self.budgets = Budgets(

@@ -133,6 +133,7 @@ class Asking:
         others = tuple([resolve(other).name for other in instead]) if instead else ()
         book = CallBook(self._book, model, key, sample)
         call = Call(request, run, book, max_tokens, self._patience, self._patience, wait, others)
+        run.services.asking += 1
         try:
             if request.timeout_s is None or run.batches is not None:
                 reply = await find_or_pay(call)
@@ -143,6 +144,8 @@ class Asking:
         except BaseException as error:
             call.book.failed(error)
             raise
+        finally:
+            run.services.asking -= 1
         self._patience.renew()
         return reply
 

@@ -139,6 +139,8 @@ class Services:
     timeouts: Timeouts
     clock: Clock
     executor: Executor
+    asking: int = 0
+    """Calls that are under way, in all runs."""
     paid_in_batches: Callable[[], Collection[str]] = frozenset
     """Reads which questions' answers of batches stand in the ledger, as paid; blocks."""
     flights: dict[str, asyncio.Future[CachedReply | None]] = field(default_factory=dict)

@@ -70,11 +70,14 @@ class Desk:
     Args:
         file: The state of the workspace, opened with ``busy_s=0`` and used by nobody else.
         clock: Waits for locks.
+        crowd: How many may come in the same turn. One alone has nobody to share with, and is served at once.
     """
 
-    def __init__(self, file: StateFile, clock: Clock | None = None) -> None:
+    def __init__(self, file: StateFile, clock: Clock | None = None, *, crowd: Callable[[], int] = lambda: 2) -> None:
         self._file = file
         self._clock = clock or SystemClock()
+        self._crowd = crowd
+        self._transacting = False
         self._entries: list[_Entry] = []
         self._soon = False
         self._looked_s = 0.0
@@ -135,7 +138,11 @@ class Desk:
         self._file.close()
 
     def _run_soon(self) -> None:
-        if not self._soon and self._patient is None:
+        if self._soon or self._patient is not None:
+            return
+        if self._crowd() < 2 and not self._transacting:
+            self._run()
+        else:
             self._soon = True
             asyncio.get_running_loop().call_soon(self._run)
 
@@ -201,6 +208,7 @@ class Desk:
             sqlite3.Error: If it could not be begun or committed, or the file failed: nothing was done then.
         """
         entries, self._entries = self._entries, []
+        self._transacting = True
         try:
             told = _together(connection, entries) or _each(connection, entries)
         except BaseException:
@@ -208,6 +216,8 @@ class Desk:
                 connection.execute("rollback")
             self._entries = entries + self._entries
             raise
+        finally:
+            self._transacting = False
         for entry, (answer, error) in zip(entries, told, strict=True):
             if entry.then is not None:
                 entry.then(answer, error)
