@@ -7,7 +7,7 @@ file for one merge; whoever reads shares the lock and opens it for one query.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ _OFFLINE = {
 }
 _WRITING = {**_OFFLINE, "threads": "1", "memory_limit": "1GB"}  # batches are small: more threads only cost memory
 _CLOSED = {**_OFFLINE, "enable_external_access": "false"}
+_QUIET = ("set enable_progress_bar = false",)  # of a query that takes long, it would stand among rows in a pipe
 _HARDENING = (
     "set global TimeZone = 'UTC'",
     "set disabled_filesystems = 'LocalFileSystem'",  # a query could still read the ledger's own file
@@ -143,8 +144,9 @@ def _open(path: Path, *, read_only: bool, limit_s: float, files: bool = False) -
     config = _WRITING if not read_only else _OFFLINE if files else _CLOSED
     connection = _connect(path, read_only=read_only, limit_s=limit_s, config=config)
     try:
+        _set(connection, _QUIET)
         if config is _CLOSED:
-            _harden(connection)
+            _set(connection, _HARDENING)
         yield connection
     finally:
         connection.close()
@@ -168,10 +170,10 @@ def _connect(path: Path, *, read_only: bool, limit_s: float, config: Mapping[str
         waited_s += _POLL_S
 
 
-def _harden(connection: duckdb.DuckDBPyConnection) -> None:
+def _set(connection: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
     import duckdb  # noqa: PLC0415
 
-    for statement in _HARDENING:
+    for statement in statements:
         try:
             connection.execute(statement)
         except duckdb.InvalidInputException as error:
