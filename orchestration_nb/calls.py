@@ -182,6 +182,8 @@ class Reply:
     """No real money and no real model: ``sim/...`` and ``replay/...``."""
     similarity: float | None = None
     """On a semantic hit: how like the cached question is to this one, from 0 to 1."""
+    instead_of: str | None = None
+    """The model or alias that was wanted, where this one answered as its fallback."""
     finish_reason: FinishReason = "stop"
     tool_calls: tuple[ToolCall, ...] = ()
 

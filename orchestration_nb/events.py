@@ -82,7 +82,11 @@ class ItemFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFinished:
-    """A call ended: one row of ``calls``, and one of ``texts``."""
+    """A call ended: one row of ``calls``, and one of ``texts``.
+
+    Only of a call that was sent or answered from the cache. What was refused before it was sent (the budget, an open
+    circuit) or cancelled while it waited for its turn is no call: its request says so.
+    """
 
     event: Literal["call"] = "call"
     call_id: CallId
@@ -146,8 +150,10 @@ class RequestFinished:
     candidates: tuple[str, ...]
     propensity: float | None
     reason: str
+    instead_of: str | None = None
+    """The model that was wanted and did not answer, where ``model`` stood in for it as a fallback."""
     calls: int
-    """How many calls the strategy made."""
+    """How many calls the strategy made: those that were sent or answered from the cache."""
     cost_usd: float
     billed_usd: float
     simulated: bool

@@ -76,7 +76,7 @@ class RequestBook:
         self._started_s = run.services.clock.monotonic()
 
     def count(self, *, cost_usd: float, billed_usd: float, simulated: bool, latency_ms: float) -> None:
-        """Adds a call that ended."""
+        """Adds a call that ended; one that was never sent is none."""
         self.calls += 1
         self.cost_usd += cost_usd
         self.billed_usd += billed_usd
@@ -85,13 +85,20 @@ class RequestBook:
 
     def answered(self, reply: Reply) -> None:
         """The strategy took this reply."""
-        self._record(model=reply.model, status="ok", error=None)
+        self._record(model=reply.model, status="ok", error=None, instead_of=self._wanted(reply))
 
     def failed(self, error: BaseException) -> None:
         """The strategy ended with this error."""
         self._record(model=None, status=status_of(error), error=error)
 
-    def _record(self, *, model: str | None, status: Status, error: BaseException | None) -> None:
+    def _wanted(self, reply: Reply) -> str | None:
+        """The full name of the model that the reply's stood in for; ``None`` where it was wanted itself."""
+        wanted = self.run.services.catalog.resolve(reply.instead_of).name if reply.instead_of else None
+        return wanted if wanted != reply.model else None
+
+    def _record(
+        self, *, model: str | None, status: Status, error: BaseException | None, instead_of: str | None = None
+    ) -> None:
         request, decision = self.request, self.request.decision
         # One call's latency leaves out the wait for its turn; of several, the wall time is all that can be said.
         wall_ms = (self.run.services.clock.monotonic() - self._started_s) * 1000
@@ -107,6 +114,7 @@ class RequestBook:
                 candidates=tuple(decision.candidates),
                 propensity=decision.propensity,
                 reason=decision.reason,
+                instead_of=instead_of,
                 calls=self.calls,
                 cost_usd=self.cost_usd,
                 billed_usd=self.billed_usd,
@@ -260,7 +268,7 @@ class CallBook:
         return reply
 
     def failed(self, error: BaseException) -> None:
-        """The call ended without a reply."""
+        """The call ended without a reply; where it was never sent, there is nothing to record."""
         if self._hold is not None and self._hold.is_open:
             self._hold.release()  # cancelled while waiting for its turn: nothing was sent
         self._record(status_of(error), error, None, None)
@@ -336,13 +344,14 @@ class CallBook:
         return price if reckoned else None
 
     def _record(self, status: Status, error: BaseException | None, reply: Reply | None, raw: RawReply | None) -> None:
+        if not self._attempts and reply is None:
+            return  # refused or cancelled before it was sent: no call, and its request says why
         model, price, usage, run = self.model, self._price(), self._usage, self._run
         cost_usd, billed_usd = self._cost_usd, self._billed_usd
         self.requests.count(
             cost_usd=cost_usd, billed_usd=billed_usd, simulated=model.simulated, latency_ms=self._latency_ms
         )
-        if self._attempts or reply is not None:
-            run.progress.calls += 1  # one that was refused before it was sent is none
+        run.progress.calls += 1
         run.progress.cost_usd += cost_usd
         run.progress.simulated = run.progress.simulated or model.simulated
         self.is_recorded = True

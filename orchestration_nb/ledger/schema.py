@@ -96,7 +96,11 @@ create view costs as
     from calls;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
+_FOURTH = """
+alter table requests add column instead_of varchar;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """One script a version: the first makes version 1 of nothing, the next version 2 of version 1."""
 
 
@@ -179,8 +183,8 @@ _CALL = Load(
 _REQUEST = Load(
     columns=_columns("""
         request_id varchar; run_id varchar; flow varchar; step varchar; item bigint; strategy varchar; model varchar;
-        candidates varchar[]; propensity double; reason varchar; calls bigint; cost_usd double; billed_usd double;
-        simulated boolean; latency_ms double; status varchar; error_type varchar; error varchar;
+        candidates varchar[]; propensity double; reason varchar; instead_of varchar; calls bigint; cost_usd double;
+        billed_usd double; simulated boolean; latency_ms double; status varchar; error_type varchar; error varchar;
         started_at timestamp"""),
     required=("request_id", "run_id", "status"),
     into=("insert into requests by name select * from staged_request",),

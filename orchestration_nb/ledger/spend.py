@@ -29,7 +29,6 @@ _GROUPS = {
     "notebook": "coalesce(r.notebook, '(no notebook)')",
     "tag": "coalesce(map_extract_value(r.tags, $tag), '(no tag)')",
 }
-_SENT = "len(c.attempts) > 0 or c.cache <> 'none' or c.billed_usd > 0"
 _UNKNOWN = "case when c.bill_unknown then greatest(c.billed_usd - c.cost_usd, 0) else 0 end"
 _BY_CLASS = ", ".join(
     f"coalesce(sum(k.{name}_usd), 0) as {name}_usd"
@@ -40,7 +39,7 @@ from calls as c left join runs as r using (run_id) left join requests as q using
 where c.started_at >= $since
 """
 _KINDS = f"""
-select coalesce(sum(c.billed_usd) filter (not c.simulated), 0), count(*) filter (c.simulated and ({_SENT})) {_FROM}
+select coalesce(sum(c.billed_usd) filter (not c.simulated), 0), count(*) filter (c.simulated) {_FROM}
 """
 
 
@@ -111,18 +110,18 @@ def spend(connection: duckdb.DuckDBPyConnection, *, by: str, since: datetime) ->
     money = "simulated_usd" if simulated else "spent_usd"
     order = "1" if by == "day" else f"{money} desc, unknown_usd desc, calls desc, 1"
     rows = f"""
-        select {group} as "{kind}", count(*) filter ({_SENT}) as calls,
+        select {group} as "{kind}", count(*) as calls,
             count(*) filter (c.cache <> 'none') as from_cache, sum(c.input_tokens) as input_tokens,
             sum(c.cached_tokens) as cached_tokens, sum(c.cache_write_tokens) as cache_write_tokens,
             sum(c.output_tokens) as output_tokens, sum(c.reasoning_tokens) as reasoning_tokens,
             sum(c.cost_usd) as cost_usd, {_BY_CLASS}, sum(c.billed_usd - {_UNKNOWN}) as {money},
             sum({_UNKNOWN}) as unknown_usd
         {_FROM.replace("where", "join costs as k using (call_id) where")} and c.simulated = $simulated
-        group by 1 having calls > 0 order by {order}"""
+        group by 1 order by {order}"""
     daily = f"""
         select cast(c.started_at as date) as day, {group} as "group", sum(c.billed_usd) as usd,
-            count(*) filter ({_SENT}) as calls
-        {_FROM} and c.simulated = $simulated group by 1, 2 having calls > 0 order by 1, 2"""
+            count(*) as calls
+        {_FROM} and c.simulated = $simulated group by 1, 2 order by 1, 2"""
     alerts = """select raised_at, kind, budget, share, message, run_id from alerts where raised_at >= $since
                 order by raised_at desc limit 20"""
     return Spend(

@@ -26,8 +26,6 @@ from orchestration_nb.workspace import Workspace
 MOST_STORIES: Final = 200
 """Runs whose stories are kept; the oldest is forgotten first."""
 MOST_ALERTS: Final = 5
-_ANSWERS: Final = " answers"
-"""How the reason of a request ends that another model answered."""
 _KINDS: Final = {
     "RateLimitedError": "429 (asked to slow down)",
     "OverloadedError": "overloaded",
@@ -71,8 +69,8 @@ class Story:
 
     failed_attempts: Counter[str] = field(default_factory=Counter)
     """Error to how many attempts ended in it, whatever became of the call."""
-    fallbacks: Counter[str] = field(default_factory=Counter)
-    """Model to how many requests it answered in the place of another."""
+    fallbacks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """The model that was wanted, and the one that answered in its place, to how many requests."""
     outages: dict[str, Outage] = field(default_factory=dict)
     still_open: set[str] = field(default_factory=set)
     """Models that were not asked when the run ended."""
@@ -102,8 +100,8 @@ class Story:
 
     def request(self, event: RequestFinished) -> None:
         """Takes a request of the run."""
-        if event.model is not None and ";" in event.reason and event.reason.endswith(_ANSWERS):
-            self.fallbacks[event.model] += 1
+        if event.model is not None and event.instead_of is not None:
+            self.fallbacks[event.instead_of, event.model] += 1
 
     def finish(self, at: datetime) -> None:
         """Ends the story."""
@@ -135,7 +133,9 @@ class Story:
     def _fallbacks(self) -> list[str]:
         if not self.fallbacks:
             return []
-        models = ", ".join(f"{number:,} to {model}" for model, number in self.fallbacks.most_common())
+        models = ", ".join(
+            f"{number:,} from {wanted} to {model}" for (wanted, model), number in self.fallbacks.most_common()
+        )
         return [f"{count(self.fallbacks.total(), 'request')} fell back: {models}"]
 
     def _outage(self, model: str, outage: Outage) -> str:

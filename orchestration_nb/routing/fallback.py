@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestration_nb.calls import Ask, Decision, Reply, Request, Strategy
@@ -119,6 +120,8 @@ class _Chain:
         self._accept = accept
         self._resolve = resolve
         self._named: set[str] = set()
+        self._wanted = ""
+        """The model that was wanted most."""
         self._failure: CallError | None = None
         """The first one: that of the model which was wanted most."""
         self._unwanted: Reply | None = None
@@ -128,6 +131,7 @@ class _Chain:
     async def answer(self, names: Iterable[str]) -> Reply:
         """The first reply that comes and will do."""
         ahead, away = deque(self._new(names)), dict[str, ModelUnavailableError]()
+        self._wanted = ahead[0]
         while ahead or (away and self._wait):
             waits = not ahead
             name = self._soonest(away) if waits else ahead.popleft()
@@ -144,6 +148,8 @@ class _Chain:
                 self._failed(name, error)
                 ahead.extendleft(reversed(self._new(self._instead_of(name, error))))
             else:
+                if name != self._wanted:
+                    reply = replace(reply, instead_of=self._wanted)
                 if await self._will_do(name, reply):
                     return reply
         return self._last_resort(away)

@@ -24,6 +24,8 @@ from orchestration_nb.errors import (
     SchemaNotMetError,
     StepError,
 )
+from orchestration_nb.resilience import RetryPolicy
+from orchestration_nb.routing import fallback
 from orchestration_nb.testing import FakeProvider, settle
 from tests.engine.conftest import MemoryJournal, World, a_request
 
@@ -222,10 +224,38 @@ async def test_a_refused_key_is_not_tried_again_in_the_same_run(make_world: Make
 async def test_a_call_that_could_pass_the_budget_is_not_sent(make_world: MakeWorld) -> None:
     provider = FakeProvider(lambda request: "hi")
     world = make_world(provider)
+    run = world.context(budget=0.0001)
     with pytest.raises(OverBudgetError):
-        await answer(a_request(), world.context(budget=0.0001), Tally())
+        await answer(a_request(), run, Tally())
     assert provider.requests == []
-    assert world.journal.of("request")[0].error_type == "OverBudgetError"
+    (asked,) = world.journal.of("request")
+    assert asked.error_type == "OverBudgetError"
+    assert (asked.calls, run.progress.calls, world.journal.of("call")) == (0, 0, []), "what was not sent is no call"
+
+
+async def test_who_stood_in_for_whom_is_recorded_and_an_ask_that_sent_nothing_is_no_call(make_world: MakeWorld) -> None:
+    def respond(request: Request) -> str:
+        if request.prompt == "hard" and len(provider.requests) <= 1:
+            raise NotAuthorisedError("no such key")
+        return "fine"
+
+    provider = FakeProvider(respond)
+    world = make_world(provider)
+    run = world.context(strategy=fallback("fast", "strong"))
+    for prompt in ("hard", "harder"):  # the second finds that the run asks the first model no more
+        assert (await answer(a_request(prompt), run, Tally())).instead_of == "fast"
+    first, second = world.journal.of("request")
+    assert (first.instead_of, first.model, first.calls) == ("fake/small", "fake/large", 2)
+    assert (second.instead_of, second.model, second.calls) == ("fake/small", "fake/large", 1)
+    assert [call.model for call in world.journal.of("call")] == ["fake/small", "fake/large", "fake/large"]
+    assert run.progress.calls == len(provider.requests) == 3
+
+
+async def test_an_alias_of_the_model_itself_stands_in_for_nobody(make_world: MakeWorld) -> None:
+    provider = FakeProvider(raising(OverloadedError("busy"), OverloadedError("busy"), then="fine"))
+    world = make_world(provider, retry=RetryPolicy(attempts=1))
+    await answer(a_request(), world.context(strategy=fallback("fast", "medium", "fake/small")), Tally())
+    assert world.journal.of("request")[0].instead_of is None
 
 
 async def test_a_model_without_a_price_is_refused(make_world: MakeWorld) -> None:

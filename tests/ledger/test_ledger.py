@@ -13,7 +13,7 @@ from tests.ledger.conftest import Write, python
 
 
 def test_a_whole_run_becomes_rows_of_every_table(write: Write, ledger: Ledger) -> None:
-    request = happened.request("r1")
+    request = happened.request("r1", instead_of="openai/gpt-4.1")
     call = happened.call("r1", request_id=request.request_id)
     write(happened.run_started("r1"), call, request, happened.item("r1"), happened.run_finished("r1"))
     assert ledger.merge().lines == 5
@@ -24,6 +24,7 @@ def test_a_whole_run_becomes_rows_of_every_table(write: Write, ledger: Ledger) -
     assert (row.prompt, row.reply, row.input_tokens, row.billed_usd) == (call.prompt, call.reply, 120, 0.25)
     assert [one["http_status"] for one in row.attempts] == [429, 200]
     assert list(row.candidates) == ["fast", "strong"]
+    assert row.instead_of == "openai/gpt-4.1"
     assert ledger.sql("select step, latency_ms from steps order by latency_ms").to_numpy().tolist() == [
         ["reply", 3.5],
         ["queue", 815.0],

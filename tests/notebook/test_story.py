@@ -63,13 +63,15 @@ def test_failed_attempts_are_told_by_their_kind(heard: Chronicle) -> None:
     assert heard.of("r").lines() == ("3 attempts failed: 2 429 (asked to slow down), 1 connection lost",)
 
 
-def test_fallbacks_are_told_by_who_answered(heard: Chronicle) -> None:
-    reason = "sim/medium is unavailable; sim/large answers"
+def test_fallbacks_are_told_by_who_was_wanted_and_who_answered(heard: Chronicle) -> None:
     for _ in range(12):
-        heard(request("r", model="sim/large", reason=reason))
-    heard(request("r", model="sim/medium", reason="sim/medium answers"))
+        heard(request("r", model="sim/large", instead_of="sim/medium"))
+    heard(request("r", model="sim/small", instead_of="sim/large"))
+    heard(request("r", model="sim/medium", reason="sim/medium is unavailable; sim/medium answers"))
     heard(request("r", model=None, reason="sim/medium failed (OverloadedError); sim/large failed (BadRequestError)"))
-    assert heard.of("r").lines() == ("12 requests fell back: 12 to sim/large",)
+    assert heard.of("r").lines() == (
+        "13 requests fell back: 12 from sim/medium to sim/large, 1 from sim/large to sim/small",
+    )
 
 
 def test_an_outage_is_told_with_its_length_and_reason(heard: Chronicle) -> None:
@@ -183,7 +185,7 @@ def test_an_outage_that_others_answered_is_told(shell: Shell) -> None:
     shell.run("%orchestrate sim off")
     assert "triage done: 60 items · 60 ok" in out.stdout
     lines = out.stdout.splitlines()
-    assert "· 60 requests fell back: 60 to sim/large" in lines
+    assert "· 60 requests fell back: 60 from sim/medium to sim/large" in lines
     (outage,) = [line for line in lines if line.startswith("· the circuit of sim/medium was open for ")]
     assert "and still is" in outage
     _, status = shell.run("%orchestrate status")

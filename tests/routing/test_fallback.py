@@ -73,14 +73,16 @@ def catalog(**fallbacks: Fallbacks) -> Catalog:
 
 async def test_the_first_that_answers_is_taken_and_the_reason_says_why() -> None:
     asked, ask = request(), Answers(x=ServerFailedError("500"), y="yes")
-    assert (await fallback(X, Y)(asked, ask)).model == Y
+    chosen = await fallback(X, Y)(asked, ask)
+    assert (chosen.model, chosen.instead_of) == (Y, X)
     assert asked.decision.candidates == [X, Y]
     assert asked.decision.reason == "openai/x failed (ServerFailedError); anthropic/y answers"
 
 
 async def test_a_first_that_answers_is_the_only_one_asked() -> None:
     ask = Answers(x="yes", y="no")
-    assert (await fallback(X, Y)(request(), ask)).text == "yes"
+    chosen = await fallback(X, Y)(request(), ask)
+    assert (chosen.text, chosen.instead_of) == ("yes", None)
     assert ask.asked == [X]
 
 
@@ -125,6 +127,7 @@ async def test_where_no_reply_will_do_the_last_that_came_is_given_and_said_so(la
     asked, ask = request(), Answers(x="not sure", y=last)
     chosen = await fallback(X, Y, accept=lambda each: "not sure" not in each.text)(asked, ask)
     assert chosen.text == (last if isinstance(last, str) else "not sure")
+    assert chosen.instead_of == (X if isinstance(last, str) else None)
     assert asked.decision.reason.endswith("no other came")
 
 
