@@ -32,12 +32,16 @@ def resumption(environ: Mapping[str, str] = os.environ) -> tuple[str, float | No
 def notebook_path(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:
     """The notebook or script that runs, relative to the workspace ``folder`` where it lies within.
 
-    A headless runner says it in ``ORCHESTRATE_NOTEBOOK``, JupyterLab in ``JPY_SESSION_NAME``; a script is the file that
-    Python was started with. ``None`` where nobody knows, such as in a terminal.
+    A headless runner says it in ``ORCHESTRATE_NOTEBOOK``, VS Code in a variable of the notebook, JupyterLab in
+    ``JPY_SESSION_NAME``; a script is the file that Python was started with. ``None`` where nobody knows, such as in a
+    terminal.
     """
-    named = environ.get("ORCHESTRATE_NOTEBOOK") or environ.get("JPY_SESSION_NAME")
+    main = sys.modules.get("__main__")  # in a kernel, its variables are the notebook's
+    # Before the session's name: where VS Code works on a Jupyter server, it makes that one up.
+    named = environ.get("ORCHESTRATE_NOTEBOOK") or getattr(main, "__vsc_ipynb_file__", None)
+    named = named or environ.get("JPY_SESSION_NAME")
     if named is None and "IPython" not in sys.modules:
-        named = getattr(sys.modules.get("__main__"), "__file__", None)
+        named = getattr(main, "__file__", None)
     if not named:
         return None
     path = Path(os.path.abspath(folder / named))  # noqa: PTH100 - resolve() would follow links away from the name
