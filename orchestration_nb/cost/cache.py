@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ NOTED_AT_ONCE: Final = 1024
 FIRST_LOOK_S: Final = 0.05
 """How soon it is looked whether another process has answered; then ever later, up to ``MOST_LOOK_S``."""
 MOST_LOOK_S: Final = 0.4
+LOOKS: Final = 50
+"""Where the other takes long, as in a batch, no look comes sooner than after this part of the time waited so far."""
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
 _NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001
 
@@ -225,7 +228,7 @@ class ExactCache:
         While another process asks it, this waits; when that one has failed or died, the question is ours. Ours ends
         with :meth:`put`, and in any case with :meth:`release`. One task of a process claims a question at a time.
         """
-        wait_s = FIRST_LOOK_S
+        wait_s, began_s = FIRST_LOOK_S, self._clock.monotonic()
         while True:
             found = await self._store.find_or_claim(key)
             if found == "ours":
@@ -233,8 +236,10 @@ class ExactCache:
             if not isinstance(found, str):
                 return self._take(key, found)
             # All who wait look at the same moments, so that their looks share a transaction.
-            await self._clock.sleep(wait_s - self._clock.monotonic() % wait_s)
-            wait_s = min(2 * wait_s, MOST_LOOK_S)
+            now_s = self._clock.monotonic()
+            await self._clock.sleep((math.floor(now_s / wait_s + 1e-6) + 1) * wait_s - now_s)
+            if wait_s < max(MOST_LOOK_S, (now_s - began_s) / LOOKS):
+                wait_s = 2 * wait_s
 
     async def peek(self, key: str) -> CachedReply | None:
         """The reply to that question, from memory or from the store; nothing is claimed."""

@@ -7,7 +7,7 @@ claim ends with the reply (:mod:`orchestration_nb.state.cache`), by :func:`relea
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 TABLES = """
@@ -26,7 +26,7 @@ class Claim:
     owner: str
     """Token of the process (:class:`~orchestration_nb.state.owners.Owners`)."""
     claimed_us: int
-    """Microseconds since 1970; tells it from a later claim of the same process."""
+    """Microseconds since 1970: when it was made or last renewed. Tells it from a later claim of the same process."""
 
 
 def claim(connection: sqlite3.Connection, wanted: Claim, *, is_void: Callable[[Claim], bool]) -> bool:
@@ -35,7 +35,7 @@ def claim(connection: sqlite3.Connection, wanted: Claim, *, is_void: Callable[[C
     Args:
         connection: Within a transaction that writes.
         wanted: What is claimed.
-        is_void: Whether a claim that stands in the way counts no more: its process is dead, or it took too long.
+        is_void: Whether a claim that stands in the way counts no more: its process is dead, or renews it no longer.
     """
     row = (wanted.key, wanted.owner, wanted.claimed_us)
     if connection.execute("insert into claims values (?, ?, ?) on conflict do nothing", row).rowcount:
@@ -45,6 +45,14 @@ def claim(connection: sqlite3.Connection, wanted: Claim, *, is_void: Callable[[C
         return False
     connection.execute("replace into claims values (?, ?, ?)", row)
     return True
+
+
+def renew(connection: sqlite3.Connection, held: Iterable[Claim], *, now_us: int) -> None:
+    """Says of claims that their questions are still being asked."""
+    connection.executemany(
+        "update claims set claimed_us = ? where key = ? and owner = ? and claimed_us = ?",
+        ((now_us, each.key, each.owner, each.claimed_us) for each in held),
+    )
 
 
 def release(connection: sqlite3.Connection, held: Claim) -> None:

@@ -11,6 +11,7 @@ import functools
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -26,7 +27,9 @@ from orchestration_nb.state.seal import Seal
 MOST_BYTES: Final = 2**30
 """The largest that the file may grow; then what was used longest ago goes."""
 PATIENCE_S: Final = 300.0
-"""How long a question is left to another process that lives and does not answer."""
+"""How long a question is left to another process that lives and does not renew its claim: it is stopped, or hangs."""
+RENEW_S: Final = 60.0
+"""How often a process renews its claims while it waits for the answers, be it hours as in a batch."""
 _STRIKES: Final = 3
 _LOOKED_AT_EVERY: Final = 16
 """Replies kept between two looks at the size of the file: a look costs as much as a reply."""
@@ -72,6 +75,7 @@ class Replies:
         self._keep_us = None if keep_days is None else keep_days * _DAY_US
         self._most_bytes = most_bytes
         self._claimed: dict[str, Claim] = {}
+        self._renewing: asyncio.Task[None] | None = None
         self._kept = self._strikes = 0
         self._warned = False
         self.trouble: str | None = None
@@ -106,7 +110,17 @@ class Replies:
             self._strikes = 0
         if found != "ours":
             self._claimed.pop(key, None)
+        elif self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.ensure_future(self._renew())
         return found
+
+    async def _renew(self) -> None:
+        """Renews the claims for as long as there are any."""
+        while self._claimed and self.trouble is None:
+            await self._clock.sleep(RENEW_S)
+            held, now_us = list(self._claimed.values()), self._now_us()
+            self._claimed = {each.key: replace(each, claimed_us=now_us) for each in held}
+            self._desk.post(functools.partial(claims.renew, held=held, now_us=now_us))
 
     async def answered(self, keys: Sequence[str]) -> set[str]:
         """Of these questions, those with a reply that may be used; looking claims nothing and leaves no trace."""

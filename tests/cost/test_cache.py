@@ -10,9 +10,9 @@ import pytest
 
 from orchestration_nb.calls import Usage
 from orchestration_nb.clock import SystemClock
-from orchestration_nb.cost.cache import CachedReply, ExactCache
+from orchestration_nb.cost.cache import LOOKS, CachedReply, ExactCache
 from orchestration_nb.state.cache import Entry
-from orchestration_nb.testing import ManualClock
+from orchestration_nb.testing import ManualClock, settle
 
 DAY_S = 24 * 3600.0
 NOW_US = 1_767_225_600_000_000
@@ -159,6 +159,19 @@ async def test_what_json_cannot_hold_stays_in_memory() -> None:
     cache.release("a")
     assert cache.get("a") == half
     assert (store.kept, store.released) == ({}, ["a"])
+
+
+async def test_the_longer_another_process_takes_the_rarer_it_is_looked() -> None:
+    store, clock = Store(answers=["theirs"] * 2000), ManualClock()
+    waiting = asyncio.ensure_future(ExactCache(store, clock).claim("a"))
+    await settle()
+    await clock.advance(20)
+    assert len(clock.slept_s) > 40
+    clock.slept_s.clear()
+    await clock.advance(4 * 3600)
+    assert 50 < len(clock.slept_s) < 500
+    assert max(clock.slept_s) <= 2 * 4 * 3600 / LOOKS
+    waiting.cancel()
 
 
 async def test_looking_what_could_be_answered_asks_memory_first_and_claims_nothing() -> None:

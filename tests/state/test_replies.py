@@ -18,7 +18,7 @@ from orchestration_nb.state import replies as replies_module
 from orchestration_nb.state.cache import Entry
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
-from orchestration_nb.state.replies import PATIENCE_S, Replies
+from orchestration_nb.state.replies import PATIENCE_S, RENEW_S, Replies
 from orchestration_nb.state.seal import Seal
 from orchestration_nb.state.store import StateFile
 from orchestration_nb.testing import ManualClock
@@ -56,6 +56,12 @@ def open_replies(tmp_path: Path, clock: ManualClock) -> Iterator[OpenReplies]:
 async def found(replies: Replies, key: str) -> bytes | str:
     answer = await replies.find_or_claim(key)
     return answer.reply if isinstance(answer, Entry) else answer
+
+
+def hang(replies: Replies) -> None:
+    """As a process that was stopped (SIGSTOP), or whose loop is blocked: it lives, and does nothing."""
+    assert replies._renewing is not None
+    replies._renewing.cancel()
 
 
 class TestEntries:
@@ -152,21 +158,46 @@ class TestClaims:
     ) -> None:
         one, other, third = open_replies(), open_replies(), open_replies()
         assert await found(one, "a") == "ours"
+        hang(one)
         await clock.advance(PATIENCE_S + 1)
         assert await found(other, "a") == "ours"
         one.release("a")
         await one.flush()
         assert await found(third, "a") == "theirs"
 
-    async def test_a_process_that_takes_too_long_is_not_waited_for(
-        self, open_replies: OpenReplies, clock: ManualClock
-    ) -> None:
+    async def test_a_process_that_hangs_is_not_waited_for(self, open_replies: OpenReplies, clock: ManualClock) -> None:
         one, other = open_replies(), open_replies()
         assert await found(one, "a") == "ours"
+        hang(one)
         await clock.advance(PATIENCE_S - 1)
         assert await found(other, "a") == "theirs"
         await clock.advance(2)
         assert await found(other, "a") == "ours"
+
+    async def test_one_that_waits_for_hours_as_for_a_batch_is_respected(
+        self, open_replies: OpenReplies, clock: ManualClock
+    ) -> None:
+        one, other = open_replies(), open_replies()
+        assert [await found(one, key) for key in "abc"] == ["ours"] * 3
+        for _ in range(24 * 12):
+            await clock.advance(PATIENCE_S)
+            await one.flush()
+            assert await found(other, "a") == "theirs"
+        one.keep("a", b"one")
+        one.release("b")
+        await one.flush()
+        assert [await found(other, key) for key in "abc"] == [b"one", "ours", "theirs"]
+
+    async def test_claims_are_renewed_only_while_there_are_any(
+        self, open_replies: OpenReplies, clock: ManualClock
+    ) -> None:
+        replies = open_replies()
+        for _ in range(2):
+            assert await found(replies, "a") == "ours"
+            await clock.advance(RENEW_S / 2)
+            replies.release("a")
+            await clock.advance(10 * RENEW_S)
+        assert clock.slept_s == [RENEW_S] * 2
 
     async def test_a_cancelled_look_leaves_no_claim(self, open_replies: OpenReplies) -> None:
         one, other = open_replies(), open_replies()
