@@ -16,6 +16,7 @@ from orchestration_nb.errors import OrchestrationError, OverBudgetError, UsageEr
 from orchestration_nb.events import Event, RequestFinished, RunStatus
 from orchestration_nb.frames import Table, results_of
 from orchestration_nb.ids import RunId
+from orchestration_nb.options import amount
 from orchestration_nb.planning.hindsight import Watch
 from orchestration_nb.workspace import Workspace
 
@@ -192,12 +193,17 @@ class Run:
             budget: The new amount in US dollars of the budget that the run waits for; ``None`` leaves it.
 
         Raises:
-            UsageError: If that budget is not more than what is spent of it, or the run waits for none.
+            UsageError: If that budget is not more than what is spent of it, or the run waits for none, or where the
+                engine's own thread (a listener, say) would wait for itself.
             StateError: If it cannot be written down.
         """
         loop = self._workspace.engine.loop
         if budget is not None:
-            refusal = self.waits_for
+            refusal, budget = self.waits_for, amount({"budget": budget}, 0)
+            if self._workspace.engine.is_current():
+                raise UsageError(
+                    "A budget cannot be raised on the engine's own thread.", hint="Raise it from a thread of your own."
+                )
             if refusal is None:
                 raise UsageError(f"The run {self.id} waits for no budget.", hint="resume() without an amount goes on.")
             wait(self._workspace.engine.submit(self._flow_run.context.budget.raise_limit(refusal.budget, budget)))

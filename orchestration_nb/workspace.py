@@ -34,7 +34,7 @@ from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.bookkeeping import lost_call
 from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
 from orchestration_nb.engine.services import Services
-from orchestration_nb.errors import NotAuthorisedError, UnknownModelError, UsageError, WorkspaceError
+from orchestration_nb.errors import JournalWriteError, NotAuthorisedError, UnknownModelError, UsageError, WorkspaceError
 from orchestration_nb.ledger import JournalFile, Ledger
 from orchestration_nb.providers import Availability, Provider, build
 from orchestration_nb.providers.hosted import HostedProvider
@@ -255,7 +255,7 @@ class Workspace:
             budgets=self.budgets,
             semantic=self._semantic(cache),
             paid_in_batches=self._paid_in_batches,
-            circuits=Breakers(BreakerPolicy(**settings.breaker.model_dump()), self.clock, self._note),
+            circuits=Breakers(BreakerPolicy(**settings.breaker.model_dump()), self.clock, self._note_soon),
             limits=Limits(self.desk, self.owners, self.clock, settings.limits, self._keys()),
             retry=RetryPolicy(**retry.model_dump()),
             timeouts=Timeouts(**timeouts.model_dump()),
@@ -293,9 +293,16 @@ class Workspace:
 
     def _note(self, event: Event) -> None:
         """Journals what no single run did, and tells the listeners."""
-        self.services.journal.write(event)
-        for listener in self.listeners:
-            listener(event)
+        try:
+            self.services.journal.write(event)
+        except JournalWriteError as error:
+            _log.warning("%s", error)  # the next call that a run records ends that run
+            return
+        for listener in tuple(self.listeners):
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - what happened has happened, whatever a listener makes of it
+                _log.warning("A listener failed on %s.", type(event).__name__, exc_info=True)
 
     def _cache(self) -> ExactCache:
         settings = self.settings
@@ -328,7 +335,12 @@ class Workspace:
 
     def _note_lost(self, call: LostCall) -> None:
         reserved_at = datetime.fromtimestamp(call.reserved_us / 1e6, UTC).replace(tzinfo=None)
-        self._note_soon(lost_call(call.facts, call.usd, reserved_at))
+        try:
+            event = lost_call(call.facts, call.usd, reserved_at)
+        except KeyError as missing:  # of another version of the package: its money is counted all the same
+            _log.warning("A call whose process died cannot be recorded: nothing says its %s.", missing)
+        else:
+            self._note_soon(event)
 
     def _note_soon(self, event: Event) -> None:
         """The same, in a turn of its own: what goes wrong with it holds up nobody's money."""

@@ -156,15 +156,12 @@ class CallBook:
         self._paid_before = False
         self._cost_was_recorded = False
         self._sent_s: float | None = None
-        self._number = 0
         self._wait_ms = 0.0
 
-    def begin(self, number: int, waited_s: float, hold: Hold) -> None:
+    def begin(self, waited_s: float, hold: Hold) -> None:
         """An attempt has its money and waits for its turn."""
-        self._number, self._wait_ms, self._hold, self._sent_s = number, waited_s * 1000, hold, None
+        self._wait_ms, self._hold, self._sent_s = waited_s * 1000, hold, None
         self._latency_ms += self._wait_ms
-        if number > 1:
-            self._run.progress.retries += 1
 
     @property
     def hold(self) -> Hold:
@@ -219,6 +216,7 @@ class CallBook:
     def send(self) -> None:
         """The attempt has its turn and goes out."""
         self._run.progress.in_flight += 1
+        self._run.progress.retries += bool(self._attempts)
         self._sent_s = self._clock.monotonic()
 
     def attempt_answered(self, raw: RawReply) -> None:
@@ -283,7 +281,7 @@ class CallBook:
         named = raw or failure
         self._attempts.append(
             Attempt(
-                number=self._number,
+                number=len(self._attempts) + 1,
                 status=status,
                 error_type=_kind_of(error),
                 error=sentence_of(error) if error is not None else None,

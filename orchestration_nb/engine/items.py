@@ -21,6 +21,7 @@ from orchestration_nb.errors import (
     JournalWriteError,
     OrchestrationError,
     PendingReplyError,
+    RunPaused,
     StepError,
 )
 from orchestration_nb.events import ItemFinished, StepFinished
@@ -99,18 +100,25 @@ class ItemWork:
             first, *others = self.plan.roots or (None,)
             for root in others:
                 self._start(root)
-            if first is not None:
-                await self._chain(first)
-            while self._tasks:
-                ended = tuple(self._tasks)
-                await asyncio.gather(*ended)
-                self._tasks.difference_update(ended)
+            try:
+                if first is not None:
+                    await self._chain(first)
+                await self._tasks_end()
+            except RunPaused:
+                await self._tasks_end(whatever_comes=True)  # what is in flight is paid, and kept
+                raise
         except BaseException:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             raise
         return self._ended((clock.monotonic() - started_s) * 1000)
+
+    async def _tasks_end(self, *, whatever_comes: bool = False) -> None:
+        while self._tasks:
+            ended = tuple(self._tasks)
+            await asyncio.gather(*ended, return_exceptions=whatever_comes)
+            self._tasks.difference_update(ended)
 
     def given_up(self, signal: BaseException) -> ItemFinished:
         """The item as a cancelled or paused one, with the steps that had ended."""

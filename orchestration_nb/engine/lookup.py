@@ -13,7 +13,7 @@ from orchestration_nb.calls import Reply, Request
 from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.engine import meaning
 from orchestration_nb.engine.payment import Call, NotSent, pay
-from orchestration_nb.errors import CallError, ModelUnavailableError, SchemaNotMetError
+from orchestration_nb.errors import AllModelsUnavailableError, CallError, ModelUnavailableError, SchemaNotMetError
 
 Flights = dict[str, asyncio.Future[CachedReply | None]]
 
@@ -81,6 +81,7 @@ async def _lead_flight(call: Call, flights: Flights) -> Reply:
             flight.set_result(call.book.kept)
     semantic = call.run.services.semantic
     if semantic is not None and reply.cache == "none":
+        call.deadline.rest()  # the answer is there: no time is too late for it
         await meaning.add(call, semantic)
     return reply
 
@@ -97,7 +98,9 @@ async def _find_alike(call: Call) -> Reply | None:
 
 def _is_its_own(error: CallError, call: Call) -> bool:
     """Whether the failure comes of how this one call was asked, so that others may fare better."""
-    return call.request.timeout_s is not None or (isinstance(error, ModelUnavailableError) and not call.wait)
+    # How long a closed circuit is waited for is each call's own affair, and nothing was sent.
+    own = isinstance(error, ModelUnavailableError | AllModelsUnavailableError)
+    return own or call.request.timeout_s is not None
 
 
 _REFUSED = object()

@@ -52,7 +52,7 @@ def _embed(call: Call, semantic: SemanticCache) -> Embed | None:
                 step=call.request.origin.step,
                 facts=book.facts(),
             )
-            book.begin(1, 0.0, hold)
+            book.begin(0.0, hold)
             book.send()
             try:
                 made = await provider.embed(model, texts, timeouts=services.timeouts)

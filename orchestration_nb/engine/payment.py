@@ -33,7 +33,7 @@ SCHEMA_ATTEMPTS = 3
 
 
 class NotSent(Exception):  # noqa: N818 - it tells, and nothing went wrong
-    """The run was paused before the call was sent: who asks the same in another run need not wait for it.
+    """The run was paused before an attempt was sent: who asks the same in another run need not wait for it.
 
     Args:
         refusal: The budget that the run waits for, or ``None`` where somebody paused it.
@@ -90,7 +90,7 @@ async def pay(call: Call) -> Reply:
     Raises:
         CallError: If no usable reply came.
         CostError: If the budget does not cover it, or nobody knows the price.
-        NotSent: If the run was paused before the first attempt was sent.
+        NotSent: If the run was paused before an attempt was sent.
     """
     run, request, model = call.run, call.request, call.book.model
     services = run.services
@@ -166,7 +166,7 @@ class _Payment:
             hold = await run.services.budgets.adopt(key)
             if not self._is_its_own and book.key in await run.paid_in_batches():
                 book.paid_before()
-        book.begin(number, waited_s, hold or await self._reserve(number))
+        book.begin(waited_s, hold or await self._reserve(number))
         book.send()
         try:
             raw = await batches.send(book.model, self.asked, key=key, hold=book.hold)
@@ -206,14 +206,11 @@ class _Payment:
         """
         run, services, model = self.run, self.run.services, self.book.model
         try:
-            self.book.begin(number, waited_s, await self._reserve(number, early))
+            self.book.begin(waited_s, await self._reserve(number))
             async with run.turns:
                 if not run.unpaused.is_set():
-                    if number == 1:
-                        self.book.withdraw()
-                        raise NotSent
-                    _give_up(early)
-                    await self.call.wait_while_paused()
+                    self.book.withdraw()  # nothing is kept from other runs while a person decides
+                    raise NotSent
                 turn = services.limits.turn_now(model)
                 if turn is None:
                     until_s = self.call.deadline.at_s
@@ -225,7 +222,8 @@ class _Payment:
                     return None
                 return await self._send(permit, turn, number)
         finally:
-            _give_up(early)  # does nothing where the attempt was made
+            if early is not None:
+                early.abandoned()  # does nothing where the attempt was made
 
     async def _send(self, permit: Permit, turn: Turn, number: int) -> tuple[RawReply, Any]:
         book, model = self.book, self.book.model
@@ -261,13 +259,16 @@ class _Payment:
             self.book.attempt_unfit(error, raw)
             self.asked = _asked_again(self.call.request, self.asked.max_tokens, error)
             raise
+        except BaseException:  # of the analyst's own type, say: the reply came, and is paid
+            self.book.attempt_answered(raw)
+            raise
         self.book.attempt_answered(raw)
         return value
 
     def _most_tokens(self) -> int:
         return most_input_tokens(self.asked) + self.asked.max_tokens
 
-    async def _reserve(self, number: int, early: Permit | None = None) -> Hold:
+    async def _reserve(self, number: int) -> Hold:
         """Sets the money of an attempt aside; where the budget pauses, waits until somebody raises it."""
         book, price, max_tokens = self.book, self.book.model.price or FREE, self.asked.max_tokens
         input_tokens = most_input_tokens(self.asked)
@@ -280,16 +281,9 @@ class _Payment:
             except OverBudgetError as refusal:
                 if not refusal.pauses:
                     raise
-                if number == 1:
+                if number == 1 or self.run.batches is None:
                     raise NotSent(refusal) from None
-                _give_up(early)
-                await self.call.wait_for_budget(refusal)
-
-
-def _give_up(permit: Permit | None) -> None:
-    """A probe must not keep its place while its run waits for a person: other runs ask the same model."""
-    if permit is not None:
-        permit.abandoned()
+                await self.call.wait_for_budget(refusal)  # what a batch has answered is not asked again
 
 
 def _value_of(request: Request, raw: RawReply, number: int) -> Any:

@@ -142,7 +142,8 @@ class Asking:
         except JournalWriteError:
             raise  # it is the record itself that failed
         except BaseException as error:
-            call.book.failed(error)
+            if not book.is_recorded:  # else it was answered, and something after that was cancelled
+                book.failed(error)
             raise
         finally:
             run.services.asking -= 1
@@ -152,20 +153,27 @@ class Asking:
     async def end(self) -> None:
         """Cancels what the strategy left behind, so that nothing is spent after its request ended.
 
+        Where the run is left for another day, what is in flight ends first, and is kept.
+
         Raises:
             asyncio.CancelledError: If cancelled itself; what was left behind has ended and is booked all the same.
         """
         self._ended = True
-        for task in self._tasks:
-            task.cancel()
+        if not self._run.left:
+            self._cancel_tasks()
         cancelled: asyncio.CancelledError | None = None
         while self._tasks:
             try:
                 await asyncio.wait(set(self._tasks))
             except asyncio.CancelledError as error:
                 cancelled = error
+                self._cancel_tasks()
         if cancelled is not None:
             raise cancelled
+
+    def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
 
 
 async def _in_time(call: Call, most_s: float) -> Reply:

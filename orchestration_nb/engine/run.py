@@ -91,8 +91,7 @@ class FlowRun:
         except BaseException as caught:  # noqa: BLE001 - told to whoever waits for the run
             crash = caught
         self._task = None  # from here on there is nothing to cancel
-        if self.context.batches is not None:
-            self.left_under_way = await self.context.batches.close()
+        await self._leave_batches()
         await self._save_replies()
         status, unrecorded = self._record_end(status, unrecorded)
         self.context.progress.status = status
@@ -130,6 +129,11 @@ class FlowRun:
         self.context.left = self._stopping = True
         self.stopped_because = BudgetPausedError(str(refusal), hint=refusal.hint, budget=refusal.budget, pauses=True)
         self.context.unpaused.set()
+
+    async def _leave_batches(self) -> None:
+        if self.context.batches is not None:
+            with contextlib.suppress(asyncio.CancelledError, StateError):  # the end is recorded all the same
+                self.left_under_way = await self.context.batches.close()
 
     async def _save_replies(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):  # the process ends: closing the workspace saves the rest
@@ -224,6 +228,8 @@ class FlowRun:
         self.first_error = self.first_error or error
         if isinstance(error, OverBudgetError | StateError):
             self.stopped_because = self.stopped_because or error
+        if isinstance(error, StateError):
+            self._stopping = True  # nobody could be charged
 
     def _take(self, ended: ItemFinished, scope: dict[str, Any]) -> None:
         self.context.record(ended)
