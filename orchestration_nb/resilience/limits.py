@@ -64,8 +64,8 @@ class Limits:
         return line.turn_now() or await line.wait(tokens, until_s)
 
     def standing(self) -> list[ModelLimits]:
-        """How each model that was asked is limited just now."""
-        return [line.standing() for line in self._lines.values()]
+        """How each model that was asked is limited just now; may be called from any thread."""
+        return [line.standing() for line in tuple(self._lines.values())]
 
     def note(self) -> str:
         """What holds the most calls up, in one sentence; empty where nothing does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Final, Literal
 from orchestration_nb.catalog import Model
 from orchestration_nb.clock import Clock
 from orchestration_nb.config import LimitSettings
+from orchestration_nb.errors import StateError
 from orchestration_nb.state import windows
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
@@ -87,9 +89,12 @@ class SharedLimits:
         """
         me, dead = self._owners.me, self._owners.dead
         # The time is read within the transaction: another process's may have been waited for.
-        return await self._desk.submit(
-            lambda connection: windows.take(connection, bounds, tokens, now_us=self._now_us(), owner=me, dead=dead)
-        )
+        try:
+            return await self._desk.submit(
+                lambda connection: windows.take(connection, bounds, tokens, now_us=self._now_us(), owner=me, dead=dead)
+            )
+        except sqlite3.Error as error:  # its tables are not ours: nobody would be told otherwise, and all would wait
+            raise StateError(f"The limits cannot be read from the state of the workspace: {error}.") from error
 
     def went_out(self, bounds: Bounds, grant: Grant) -> None:
         """A call that was granted has been sent by now."""

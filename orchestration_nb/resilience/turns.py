@@ -170,9 +170,9 @@ class Line:
         Returns:
             Seconds after which to look again.
         """
-        self._held_by = None
         wait_s = self.pace.wait_s(self._clock.monotonic())
         if wait_s > 0:
+            self._held_by = None
             self._refuse_impatient()
             self.pace.hold()
             return min(wait_s, _LOOK_AGAIN_S)
@@ -220,18 +220,19 @@ class Line:
 
     async def _nap(self, seconds: float) -> None:
         """Waits until a call ends that may make room, but no longer than so many seconds."""
-        self._alarm = asyncio.get_running_loop().create_future()
+        alarm = self._alarm = asyncio.get_running_loop().create_future()
         sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
-        sleeper.add_done_callback(lambda _: self._wake())
+        # Its own alarm: a sleeper that is cancelled must not end the nap after this one.
+        sleeper.add_done_callback(lambda _: _ring(alarm))
         try:
-            await self._alarm
+            await alarm
         finally:
             self._alarm = None
             sleeper.cancel()
 
     def _wake(self) -> None:
-        if self._alarm is not None and not self._alarm.done():
-            self._alarm.set_result(None)
+        if self._alarm is not None:
+            _ring(self._alarm)
 
     def end(self, sent: Sent, error: BaseException | None, rate_limit: RateLimit | None, tokens: int) -> None:
         """A call that had its turn is over."""
@@ -269,8 +270,8 @@ class Line:
         self._wake()
 
     def standing(self) -> ModelLimits:
-        """How the model is limited just now."""
-        waiting = sum(not waiter.turn.done() for waiter in self._waiting)
+        """How the model is limited just now; may be called from any thread."""
+        waiting = sum(not waiter.turn.done() for waiter in tuple(self._waiting))
         return ModelLimits(
             model=self.model,
             in_flight=self.pace.in_flight,
@@ -283,8 +284,14 @@ class Line:
     def _why(self, waiting: int) -> str:
         calls = f"{waiting:,} {'call waits' if waiting == 1 else 'calls wait'}"
         gated_s = self.pace.paused_until_s - self._clock.monotonic()
-        if self._held_by is not None:
-            return f"{said(self._held_by)}: {calls}."
+        held_by = self._held_by  # read once: the engine's thread changes it meanwhile
+        if held_by is not None:
+            return f"{said(held_by)}: {calls}."
         if gated_s >= 0.5 or self.pace.rate == math.inf:
             return f"{self.model} asks for no more calls for {max(gated_s, 0.0):.1f} s: {calls}."
         return f"{self.model} takes about {self.pace.rate:.3g} requests per second: {calls}."
+
+
+def _ring(alarm: asyncio.Future[None]) -> None:
+    if not alarm.done():
+        alarm.set_result(None)

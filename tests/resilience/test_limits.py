@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -213,3 +215,59 @@ class TestSet:
         owned.desks[0]._file.open().execute("pragma query_only = on")
         with pytest.raises(StateError):
             await asyncio.wait_for(gate.turn(MODEL, tokens=1), 1)
+
+
+async def test_a_wait_that_was_looked_at_early_is_not_looked_at_all_the_time() -> None:
+    clock = ManualClock()
+    gate = limits(clock)
+    refused, given_back = await gate.turn(MODEL, tokens=1), await gate.turn(MODEL, tokens=1)
+    refused.ended(refusal(3.0))
+    waiting = asyncio.create_task(gate.turn(MODEL, tokens=1))
+    await settle()
+    given_back.unused()
+    await settle(500)
+    assert len(clock.slept_s) < 5
+    await clock.advance(3.1)
+    (await waiting).ended()
+
+
+async def test_other_threads_may_ask_what_holds_calls_up() -> None:
+    clock = ManualClock()
+    gate = limits(clock)
+    (await gate.turn(MODEL, tokens=1)).ended(refusal(1000.0))
+    troubles: list[BaseException] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            try:
+                gate.note()
+            except RuntimeError as error:
+                troubles.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        tasks: list[asyncio.Task[Turn]] = []
+        for number in range(300):
+            other = Model(provider="openai", wire_name=f"gpt-{number}")
+            (await gate.turn(other, tokens=1)).ended()
+            tasks.append(asyncio.create_task(gate.turn(MODEL, tokens=1)))
+            await asyncio.sleep(0)
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(before)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert troubles == []
+
+
+async def test_a_state_with_other_tables_is_said_and_not_waited_for(owned: Owned) -> None:
+    gate = owned({"openai": LimitSettings(requests_per_second=5)})
+    await gate._shared._desk.submit(lambda connection: connection.execute("drop table windows"))
+    with pytest.raises(StateError, match="no such table"):
+        await asyncio.wait_for(gate.turn(MODEL, tokens=1), 5)
