@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from orchestration_nb.catalog import Price
-from orchestration_nb.cost.burn import Burn, BurnWatch
+from orchestration_nb.cost.burn import Burn
 from orchestration_nb.errors import UnknownModelError, UsageError
 from orchestration_nb.flows import Flow
 from orchestration_nb.ledger import JournalFile
@@ -82,7 +82,6 @@ def test_budgets_of_the_settings_stand_beside_what_was_spent(workspace: Path) ->
 
 def test_a_run_that_burns_too_fast_stands_among_the_alerts(workspace: Path) -> None:
     house = fake_workspace(workspace, FakeProvider(lambda _request: "fine"))
-    house.listeners.append(BurnWatch(clock=house.clock, on_alert=house._note_soon))
     flow = Flow.from_source("topic = llm(body)", name="triage", workspace=house)
     run = flow.map(pd.DataFrame({"body": [f"ticket {n}" for n in range(60)]}), budget=0.0008, on_budget="alert")
     told = house.ledger.sql("select run_id, message from alerts where kind = 'burn'").to_numpy().tolist()
