@@ -45,21 +45,23 @@ def lookup(provider: str, wire_name: str) -> Price | None:
         price = genai_prices.calc_price(usage, wire_name, provider_id=listed).model_price
     except (LookupError, ValueError):
         return None
-    return _price(price, f"genai-prices {genai_prices.__version__}")
+    return _price(price, f"genai-prices {genai_prices.__version__}", embeds="embed" in wire_name)
 
 
-def _price(listed: ModelPrice, source: str) -> Price | None:
+def _price(listed: ModelPrice, source: str, *, embeds: bool) -> Price | None:
     if any(getattr(listed, name, None) for name in _NOT_BY_TOKEN):
         return None
-    flat = _price_above(None, listed, source)
+    flat = _price_above(None, listed, source, embeds=embeds)
     lengths = sorted({tier.start for name in _CLASSES for tier in getattr(getattr(listed, name), "tiers", ())})
-    longer = [(above, _price_above(above, listed, source)) for above in lengths]
+    longer = [(above, _price_above(above, listed, source, embeds=embeds)) for above in lengths]
     return flat and replace(flat, longer=tuple((above, price) for above, price in longer if price is not None))
 
 
-def _price_above(length: int | None, listed: ModelPrice, source: str) -> Price | None:
+def _price_above(length: int | None, listed: ModelPrice, source: str, *, embeds: bool) -> Price | None:
     """What holds for prompts of more than ``length`` tokens, up to the next tier; ``None``: for the shortest."""
     paid_in, paid_out, cached, cache_write, reasoning = (_usd(getattr(listed, name), length) for name in _CLASSES)
+    if paid_out is None and embeds:
+        paid_out = 0.0  # vectors are not charged for
     if paid_in is None or paid_out is None:
         return None
     return Price(

@@ -7,19 +7,22 @@ from contextlib import suppress
 from dataclasses import replace
 
 from orchestration_nb.calls import RawReply
-from orchestration_nb.catalog import FREE
 from orchestration_nb.cost.semantic import Embed, SemanticCache, SemanticHit
 from orchestration_nb.engine.bookkeeping import CallBook
-from orchestration_nb.engine.payment import Call
-from orchestration_nb.errors import BadRequestError, CallError, CostError
+from orchestration_nb.engine.payment import Call, price_of
+from orchestration_nb.errors import BadRequestError, CallError, CostError, OverBudgetError, OverQuotaError
 from orchestration_nb.providers.provider import Embedder
 
 
 async def find(call: Call, semantic: SemanticCache) -> SemanticHit | None:
-    """The reply to a question that means the same, or ``None``; also where the budget has no room to compare."""
+    """The reply to a question that means the same, or ``None``; also where the budget has no room to compare.
+
+    Raises:
+        PriceUnknownError: If nobody knows what the vectors cost.
+    """
     try:
         return await semantic.find(call.request, call.book.model, call.max_tokens, embed=_embed(call, semantic))
-    except CostError:
+    except (OverBudgetError, OverQuotaError):
         return None
 
 
@@ -47,7 +50,7 @@ def _embed(call: Call, semantic: SemanticCache) -> Embed | None:
         book = CallBook(call.book.requests, model, f"embed:{call.book.key}", 0)
         try:
             hold = await call.run.budget.reserve(
-                (model.price or FREE).most_usd(most_tokens, 0),
+                price_of(model).most_usd(most_tokens, 0),
                 tokens=most_tokens,
                 step=call.request.origin.step,
                 facts=book.facts(),

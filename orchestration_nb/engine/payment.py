@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestration_nb.calls import RawReply, Reply, Request, Timeouts
-from orchestration_nb.catalog import FREE
+from orchestration_nb.catalog import Model, Price
 from orchestration_nb.cost.bounds import most_input_tokens
 from orchestration_nb.cost.budget import Hold
 from orchestration_nb.engine.batching import BatchSender
@@ -99,12 +99,7 @@ async def pay(call: Call) -> Reply:
     provider = services.providers.get(model.provider)
     if provider is None:
         raise NoSuchModelError(f"No provider is called {model.provider!r}.", hint="`%orchestrate models` lists them.")
-    if model.price is None:
-        raise PriceUnknownError(
-            f"Nobody knows what {model.name} costs, so the budget cannot hold.",
-            hint=f'Write its price into orchestrate.toml: [models."{model.name}"] input_usd_per_mtok = ..., '
-            "output_usd_per_mtok = ...",
-        )
+    price_of(model)  # before anything else is done for it
     if run.batches is not None:
         call.book.in_batch(run.batches.price_factor(model))
     payment = _Payment(
@@ -123,6 +118,21 @@ async def pay(call: Call) -> Reply:
         raise
     payment.end_in_batches()  # where it was cancelled, or could not be recorded, the answers are still needed
     return reply
+
+
+def price_of(model: Model) -> Price:
+    """What a model costs.
+
+    Raises:
+        PriceUnknownError: If nobody knows.
+    """
+    if model.price is None:
+        raise PriceUnknownError(
+            f"Nobody knows what {model.name} costs, so the budget cannot hold.",
+            hint=f'Write its price into orchestrate.toml: [models."{model.name}"] input_usd_per_mtok = ..., '
+            "output_usd_per_mtok = ...",
+        )
+    return model.price
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -270,7 +280,7 @@ class _Payment:
 
     async def _reserve(self, number: int) -> Hold:
         """Sets the money of an attempt aside; where the budget pauses, waits until somebody raises it."""
-        book, price, max_tokens = self.book, self.book.model.price or FREE, self.asked.max_tokens
+        book, price, max_tokens = self.book, price_of(self.book.model), self.asked.max_tokens
         input_tokens = most_input_tokens(self.asked)
         most_usd, step = price.most_usd(input_tokens, max_tokens), self.asked.origin.step
         while True:

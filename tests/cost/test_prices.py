@@ -23,6 +23,8 @@ from orchestration_nb.cost.prices import lookup
         ("anthropic", "claude-haiku-4-5", 1.0, 5.0),
         ("gemini", "gemini-2.5-flash", 0.3, 2.5),
         ("openrouter", "openai/gpt-4.1-mini", 0.4, 1.6),
+        ("openai", "text-embedding-3-small", 0.02, 0.0),
+        ("gemini", "gemini-embedding-001", 0.15, 0.0),
     ],
 )
 def test_known_models_have_a_price_and_say_where_it_comes_from(

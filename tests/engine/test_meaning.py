@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from orchestration_nb.errors import ConnectionLostError
+from orchestration_nb.errors import ConnectionLostError, PriceUnknownError
 from orchestration_nb.flows import Flow
 from orchestration_nb.runs import Run
 from orchestration_nb.testing import FakeProvider, fake_workspace
@@ -78,3 +78,20 @@ def test_where_no_vectors_come_the_question_is_paid(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(where.providers["sim"], "embed", away)
     run = asked(where, FIRST)
     assert run.results["reply"].tolist() == [f"re: {question}" for question in FIRST]
+
+
+def test_vectors_that_nobody_knows_the_price_of_are_not_made_for_nothing(tmp_path: Path) -> None:
+    made: list[Any] = []
+
+    class Embeds(FakeProvider):
+        async def embed(self, model: Any, texts: Any, *, timeouts: Any) -> Any:
+            made.append(texts)
+
+    where = workspace(tmp_path, embed="house/vectors")
+    where.providers["house"] = Embeds(lambda request: "hi", name="house")
+    where.catalog.open_providers |= {"house"}
+    run = Flow.from_source("reply = llm(question)", name="ask", workspace=where).map(pd.DataFrame({"question": FIRST}))
+    assert made == []
+    assert run.results["_status"].eq("failed").all()
+    assert isinstance(run.first_error, PriceUnknownError)
+    assert "house/vectors" in str(run.first_error)
