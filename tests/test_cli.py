@@ -20,6 +20,7 @@ from orchestration_nb.events import CallFinished, CircuitChanged, RequestFinishe
 from orchestration_nb.ids import CallId, RequestId, RunId, new_id
 from orchestration_nb.ledger import Ledger
 from orchestration_nb.ledger.journal import JournalFile
+from tests.conftest import REPO
 from tests.ledger import happened
 
 HOSTILE_REPLY = "paid\x1b[2K\rfree \x9b31m \u202egpj.exe\nsecond line"
@@ -360,7 +361,7 @@ def test_reader_that_has_had_enough_is_no_error(workspace: Path) -> None:
     command = f"{sys.executable} -m orchestration_nb.cli sql 'SELECT range FROM range(200000)' | head -n 1"
     environ = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(cli.__file__).parents[1]), os.environ["PYTHONPATH"]]),
+        "PYTHONPATH": os.pathsep.join([str(REPO), os.environ["PYTHONPATH"]]),
     }
     done = subprocess.run(["/bin/sh", "-c", command], env=environ, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("range\n", "")

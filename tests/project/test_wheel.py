@@ -33,7 +33,7 @@ def test_wheel_is_typed_licensed_and_ships_its_data(wheel: zipfile.ZipFile) -> N
     names = set(wheel.namelist())
     data = {f"orchestration_nb/data/{path.name}" for path in (REPO / "data").glob("*.csv")}
     assert data
-    assert data | {"orchestration_nb/py.typed", "orchestration_nb/cli.py"} <= names
+    assert data | {"orchestration_nb/py.typed", "orchestration_nb/cli/__init__.py"} <= names
     assert [name for name in names if name.endswith("licenses/LICENSE")]
 
 

@@ -1,0 +1,51 @@
+"""The command line: ``orchestrate``, and the same as ``jupyter orchestrate``.
+
+Each command parses its arguments and delegates; what models and prompts say reaches the terminal escaped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from orchestration_nb.cli import money, reading, running
+from orchestration_nb.cli.application import app
+from orchestration_nb.errors import OrchestrationError, UsageError
+from orchestration_nb.terminal import printable
+
+__all__ = ["app", "main", "money", "reading", "running"]
+
+
+def main() -> int:
+    """Runs the command line and returns its exit code.
+
+    0 done, 1 failed, 2 wrong usage, 3 a budget that rejects, 4 waiting for a person to raise one, 130 cancelled.
+    """
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return app(standalone_mode=False) or 0
+    except typer.Abort:
+        return 130
+    except OrchestrationError as error:
+        _complain(str(error), error.hint)
+        return 2 if isinstance(error, UsageError) else 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever reads, e.g. `head`, has had enough
+        return 0
+    except Exception as error:  # noqa: BLE001 - the edge of the command: no traceback reaches the user
+        if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument
+            _complain(
+                error.format_message(),
+                "`orchestrate --help` lists the commands and `orchestrate COMMAND --help` what they take.",
+            )
+            return 2
+        _complain(f"{type(error).__name__}: {error}", "This is a mistake of the package, please report it.")
+        return 1
+
+
+def _complain(sentence: str, hint: str) -> None:
+    """One line that says what is wrong, and one that says how to mend it."""
+    lines = [f"Error: {sentence}", hint] if hint else [f"Error: {sentence}"]
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))

@@ -1,0 +1,148 @@
+"""What the workspace knows: its models, its runs, its ledger, how it stands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from orchestration_nb.cli.application import (
+    FormOption,
+    ShowFormOption,
+    WorkspaceOption,
+    app,
+    folder_of,
+    form_of,
+    ledger_of,
+    print_rows,
+    say,
+    workspace_of,
+)
+from orchestration_nb.config import FILE_NAME
+from orchestration_nb.config import trust as trust_settings
+from orchestration_nb.errors import UsageError
+from orchestration_nb.terminal import as_json, records
+
+RUN_COLUMNS = ("run_id", "flow", "status", "started_at", "items", "items_failed", "calls", "cost_usd")
+"""What people see of a run in the list; the other forms have it all."""
+
+
+@app.command()
+def models(form: FormOption = None, workspace: WorkspaceOption = None) -> None:
+    """List the models that can be asked now, and why the others cannot."""
+    import pandas as pd  # noqa: PLC0415
+
+    from orchestration_nb.workspace import Workspace  # noqa: PLC0415
+
+    house = Workspace(folder_of(workspace))
+    house.discover()
+    rows = [
+        {
+            "model": status.name,
+            "alias": ", ".join(status.aliases),
+            "usable": "yes" if status.usable else "no",
+            "note": status.why,
+            "input_usd_per_mtok": status.price.input_usd_per_mtok if status.price else None,
+            "output_usd_per_mtok": status.price.output_usd_per_mtok if status.price else None,
+            "simulated": "simulated" if status.simulated else "",
+        }
+        for status in house.models()
+    ]
+    print_rows(pd.DataFrame(rows), form)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="SQL that reads, in DuckDB's dialect; - reads it from standard input.")],
+    form: FormOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Ask the ledger a question in SQL."""
+    print_rows(ledger_of(workspace).sql(sys.stdin.read() if query == "-" else query), form)
+
+
+@app.command()
+def runs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 20,
+    form: FormOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """List the last runs: what they did, how they ended, what they cost."""
+    rows = ledger_of(workspace).runs(limit)
+    if form_of(form) == "table":
+        rows = rows[list(RUN_COLUMNS)].rename(columns={"items_failed": "failed"})
+    print_rows(rows, form)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="The run's id, the beginning or the end of it, or: last.")],
+    form: Annotated[
+        Literal["table", "json"], typer.Option("--format", "-f", help="For people or for programs.")
+    ] = "table",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Tell what is known of one run: its steps, models, costs and errors."""
+    import pandas as pd  # noqa: PLC0415
+
+    details = ledger_of(workspace).run(run)
+    told = {"steps": details.steps, "models": details.models, "errors": details.errors}
+    facts = records(pd.DataFrame([details.run], dtype=object))[0]
+    if form == "json":
+        everything = {"run": facts, **{name: records(frame) for name, frame in told.items()}}
+        sys.stdout.write(as_json(everything))
+        return
+    source = facts.pop("source", "")
+    print_rows(pd.DataFrame({"run": facts.keys(), facts.pop("run_id"): facts.values()}, dtype=object), "table")
+    for name, frame in told.items():
+        if len(frame):
+            say(f"\n{name}\n")
+            print_rows(frame, "table")
+    say(f"\nsource\n\n{source.strip()}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where the files go; made where it is missing.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write every table of the ledger to Parquet files."""
+    for path in ledger_of(workspace).export(folder):
+        say(str(path))
+
+
+@app.command()
+def prune(
+    older_than: Annotated[int, typer.Option("--older-than", min=0, help="Days; what is older is deleted for good.")],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Delete the runs, calls and texts that are older than so many days."""
+    deleted = ledger_of(workspace).prune(older_than)
+    say("Deleted: " + ", ".join(f"{count:,} {table}" for table, count in deleted.items()) + ".")
+
+
+@app.command()
+def status(form: ShowFormOption = "table", workspace: WorkspaceOption = None) -> None:
+    """Tell how budgets, quotas, circuits and batches stand, over all processes of the workspace."""
+    from orchestration_nb.notebook.standing import recorded_standing, standing_text  # noqa: PLC0415 - loads pandas
+
+    tables = recorded_standing(workspace_of(workspace))
+    if form == "json":
+        told = {table.title: [dict(zip(table.header, row, strict=True)) for row in table.rows] for table in tables}
+        sys.stdout.write(as_json(told))
+    else:
+        say(standing_text(tables) or "No budget or quota is set, no circuit has opened, and no batch is under way.")
+
+
+@app.command()
+def trust(workspace: WorkspaceOption = None) -> None:
+    """Trust the hosts that orchestrate.toml names, as it now stands."""
+    folder = folder_of(workspace)
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise UsageError(f"{folder} has no {FILE_NAME}, so there is nothing to trust.")
+    trust_settings(folder)
+    say(path.read_text(encoding="utf-8", errors="replace").rstrip())
+    say(f"\n{path} is trusted as it stands above; when it changes, it has to be trusted again.")

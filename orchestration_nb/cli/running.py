@@ -1,0 +1,70 @@
+"""Notebooks run headlessly, and gone on with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestration_nb.cli.application import WorkspaceOption, app, folder_of, ledger_of, say
+from orchestration_nb.pipelines import EXIT_CODES, CellEnded, NotebookRun, resumed_run, run_notebook
+from orchestration_nb.terminal import printable
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder of the executed copy; otherwise .orchestrate/runs, which only you can read."),
+]
+
+
+@app.command()
+def run(
+    notebook: Annotated[Path, typer.Argument(help="The notebook; it is only read.")], out: OutOption = None
+) -> None:
+    """Run a notebook from top to bottom with nobody to ask; a copy with its outputs is kept.
+
+    Exit codes: 0 done, 1 a cell failed, 2 wrong usage, 3 a budget that rejects was reached, 4 a run waits for its
+    budget to be raised (`orchestrate resume`), 130 cancelled.
+    """
+    _leave(run_notebook(notebook, watcher=_Narrator(), out=out))
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="The run's id, the beginning or the end of it, or: last.")],
+    budget: Annotated[
+        float | None, typer.Option("--budget", min=0, help="The new budget in US dollars, what is spent included.")
+    ] = None,
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Go on with a run of a notebook: the notebook is run again, and what was answered is not paid twice.
+
+    The run goes on under the budget of the one it resumes. Exit codes as for `orchestrate run`.
+    """
+    found = resumed_run(ledger_of(workspace), folder_of(workspace), run)
+    say(found.sentence(budget))
+    environ = {"ORCHESTRATE_RESUME": found.variable(budget)}
+    _leave(run_notebook(found.notebook, watcher=_Narrator(), out=out, environ=environ))
+
+
+class _Narrator:
+    """Prints a line a cell, and the account of each run."""
+
+    def begins(self, number: int, total: int, title: str) -> None:
+        sys.stdout.write(printable(f"[{number}/{total}] {title[:100]}").replace("\n", " "))
+        sys.stdout.flush()
+
+    def ended(self, cell: CellEnded) -> None:
+        sys.stdout.write(f"  {'failed' if cell.error_type else 'ok'}, {cell.seconds:.1f} s\n")
+        for text in cell.accounts:
+            say(f"\n{text}\n")
+        if cell.error_type:
+            sys.stderr.write(f"{printable(cell.error)}\n")
+        sys.stdout.flush()
+
+
+def _leave(done: NotebookRun) -> None:
+    say(f"{done.status}: {done.copy}")
+    raise typer.Exit(EXIT_CODES[done.status])
