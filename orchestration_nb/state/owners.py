@@ -122,8 +122,14 @@ def _is_held(path: Path) -> bool:
 
 def _sweep(folder: Path) -> None:
     for path in folder.iterdir():
-        if not _is_held(path):
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # nobody knows: what may live is left alone
+            lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                # Removed while it is locked: whoever has just made it waits for that, and looks whether it is there.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(lock)
 
 
 _all: weakref.WeakSet[Owners] = weakref.WeakSet()
