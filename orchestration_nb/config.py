@@ -47,10 +47,10 @@ import hashlib
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestration_nb.errors import ConfigError, WorkspaceError
 
@@ -100,6 +100,13 @@ class ModelSettings(_Section):
     content_policy_fallback: tuple[str, ...] = ()
     """Those that answer when the content was refused."""
 
+    @model_validator(mode="after")
+    def _refuse_half_a_price(self) -> Self:
+        said = {name for name, usd in self if name.endswith("_usd_per_mtok") and usd is not None}
+        if said and not {"input_usd_per_mtok", "output_usd_per_mtok"} <= said:
+            raise ValueError("a price needs both input_usd_per_mtok and output_usd_per_mtok")
+        return self
+
 
 class LimitSettings(_Section):
     """``[limits."provider"]``, ``[limits."provider/name"]`` or ``[limits."KEY_NAME"]`` (the variable that holds a key).
@@ -114,6 +121,12 @@ class LimitSettings(_Section):
     tokens_per_day: Count | None = None
     concurrent: Count | None = None
     """Most calls in flight at once."""
+
+    @model_validator(mode="after")
+    def _refuse_nothing(self) -> Self:
+        if all(most is None for _, most in self):
+            raise ValueError("it limits nothing; write requests_per_minute = 500, say")
+        return self
 
 
 Reached = Literal["reject", "pause", "alert"]
@@ -130,6 +143,12 @@ class _Allowance(_Section):
     period: Period | None = None
     """When it begins anew (UTC); ``None``: never."""
 
+    @model_validator(mode="after")
+    def _refuse_only_for_all(self) -> Self:
+        if self.only is not None and self.per == "workspace":
+            raise ValueError(f"only = {self.only!r} needs a per that says what {self.only!r} is, such as per = 'flow'")
+        return self
+
 
 class BudgetSettings(_Allowance):
     """``[budgets.NAME]``."""
@@ -143,6 +162,12 @@ class QuotaSettings(_Allowance):
 
     requests: Count | None = None
     tokens: Count | None = None
+
+    @model_validator(mode="after")
+    def _refuse_nothing(self) -> Self:
+        if self.requests is None and self.tokens is None:
+            raise ValueError("a quota says how many requests or tokens")
+        return self
 
 
 class BreakerSettings(_Section):
@@ -301,7 +326,8 @@ def load_settings(folder: Path) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where}: {first['msg']}.", hint="The README lists every setting.") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {where}: {said}.", hint="The README lists every setting.") from None
 
 
 def user_folder() -> Path:

@@ -34,7 +34,14 @@ from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.bookkeeping import lost_call
 from orchestration_nb.engine.loop import EngineLoop, engine_loop, wait
 from orchestration_nb.engine.services import Services
-from orchestration_nb.errors import JournalWriteError, NotAuthorisedError, UnknownModelError, UsageError, WorkspaceError
+from orchestration_nb.errors import (
+    ConfigError,
+    JournalWriteError,
+    NotAuthorisedError,
+    UnknownModelError,
+    UsageError,
+    WorkspaceError,
+)
 from orchestration_nb.ledger import JournalFile, Ledger
 from orchestration_nb.providers import Availability, Provider, build
 from orchestration_nb.providers.hosted import HostedProvider
@@ -123,6 +130,7 @@ class Workspace:
         self.catalog.search = self._search
         if self.settings.replay.folder:
             self._look_at_recordings()
+        self._refuse_idle_limits()
         self.services = self._services()
         self.engine.on_close(self._close)
         if self.settings.ledger.keep_days is not None:
@@ -267,6 +275,19 @@ class Workspace:
         """The name of each provider's key: what shares a key shares its limits."""
         hosted = {name: each for name, each in self.providers.items() if isinstance(each, HostedProvider)}
         return {name: each.key_name for name, each in hosted.items()}
+
+    def _refuse_idle_limits(self) -> None:
+        """A limit for what nobody knows would hold nothing back, and nobody would notice."""
+        keys = {*self._keys().values(), *(each.key_env for each in self.settings.providers.values())}
+        for name in self.settings.limits:
+            if name in self.catalog.aliases:
+                full = self.catalog.aliases[name]
+                raise ConfigError(f"limits.{name}: {name!r} is an alias.", hint=f'Write [limits."{full}"].')
+            if name not in keys and name.partition("/")[0] not in self.providers:
+                raise ConfigError(
+                    f"limits.{name}: there is no provider, model or key of that name.",
+                    hint="`orchestrate models` lists providers and models; a key is named by its variable.",
+                )
 
     def batches(self, active: Callable[[], int]) -> BatchSender:
         """What sends the calls of one run through the providers' batch APIs.

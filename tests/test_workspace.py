@@ -99,6 +99,13 @@ def test_settings_reach_prices_aliases_and_budgets(tmp_path: Path) -> None:
         ("budget_usd = -1", "budget_usd"),
         ("[providers.sim]\nkind = 'openai'", "taken"),
         ("[retry]\nattempts = 0", "retry.attempts"),
+        ("[limits.opnai]\nconcurrent = 2", "limits.opnai.*no provider, model or key"),
+        ("[limits.fast]\nconcurrent = 2", "limits.fast.*alias"),
+        ("[limits.openai]", "limits.openai.*nothing"),
+        ("[quotas.each-user]\nper = 'user'", "quotas.each-user.*requests or tokens"),
+        ("[budgets.month]\nusd = 3\nonly = 'support'", "budgets.month.*per"),
+        ('[models."openai/gpt-4.1"]\ncached_usd_per_mtok = 0.1', "gpt-4.1.*input_usd_per_mtok and output_usd_per_mtok"),
+        ('[models."openai/gpt-4.1"]\ninput_usd_per_mtok = 0.1', "gpt-4.1.*input_usd_per_mtok and output_usd_per_mtok"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, words: str) -> None:
@@ -256,3 +263,12 @@ def test_a_reply_in_a_plain_cell_is_of_the_type_that_was_asked_for(
     workspace = fake_workspace(tmp_path, FakeProvider(lambda request: '{"value": 3}'))
     monkeypatch.setattr(Workspace, "current", lambda: workspace)
     assert type(llm("How many?", output=int)) is int
+
+
+@pytest.mark.parametrize(
+    "name", ["openai", "openai/gpt-9-not-listed", "OPENAI_API_KEY", "HOUSE_KEY", "sim", "sim/small"]
+)
+def test_a_limit_may_name_a_provider_a_model_or_a_key(tmp_path: Path, name: str) -> None:
+    house = '[providers.house]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\nkey_env = "HOUSE_KEY"\n'
+    (tmp_path / "orchestrate.toml").write_text(f'{house}[limits."{name}"]\nconcurrent = 2\n')
+    assert Workspace(tmp_path, environ={}).settings.limits[name].concurrent == 2
