@@ -214,6 +214,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     )
     if options.get("batch"):
         context.batches = workspace.batches(lambda: progress.at_work)
+        progress.limited_because = context.batches.note
     flow_run = FlowRun(
         bound=bound,
         items=table.items() if table is not None else iter([{}]),

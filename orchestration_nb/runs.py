@@ -18,6 +18,7 @@ from orchestration_nb.frames import Table, results_of
 from orchestration_nb.ids import RunId
 from orchestration_nb.options import amount
 from orchestration_nb.planning.hindsight import Watch
+from orchestration_nb.state.batches import BatchRow
 from orchestration_nb.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -159,9 +160,14 @@ class Run:
         return self._workspace.ledger.sql("SELECT * FROM calls WHERE run_id = ? ORDER BY call_id", [self.id])
 
     @property
+    def batches_left(self) -> tuple[BatchRow, ...]:
+        """Batches that go on at their providers after the run was cancelled; the same cell joins them."""
+        return tuple(self._flow_run.left_under_way)
+
+    @property
     def left_under_way(self) -> int:
-        """Calls that go on in batches at their providers after the run was cancelled; the same cell joins them."""
-        return sum(batch.waiting for batch in self._flow_run.left_under_way)
+        """How many calls go on in :attr:`batches_left`."""
+        return sum(batch.waiting for batch in self.batches_left)
 
     @property
     def cost_usd(self) -> float:

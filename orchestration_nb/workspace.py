@@ -29,6 +29,7 @@ from orchestration_nb.cost.burn import BurnWatch
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.cost.semantic import SemanticCache
 from orchestration_nb.cost.similarity import read_pairs
+from orchestration_nb.engine import batches_left
 from orchestration_nb.engine.batch_course import BatchPolicy
 from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.bookkeeping import lost_call
@@ -52,7 +53,7 @@ from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
 from orchestration_nb.state import burns
-from orchestration_nb.state.batches import BatchStore
+from orchestration_nb.state.batches import BatchRow, BatchStore
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
 from orchestration_nb.state.questions import Questions
@@ -303,6 +304,34 @@ class Workspace:
             BatchPolicy(**self.settings.batch.model_dump()),
             active=active,
         )
+
+    def batches_under_way(self) -> list[BatchRow]:
+        """The batches whose answers have not all been recorded, the oldest first.
+
+        Raises:
+            StateError: If the state cannot be read.
+        """
+        return wait(self.engine.submit(BatchStore(self.desk).batches()))
+
+    def cancel_batch(self, token: str) -> str:
+        """Cancels a batch at its provider.
+
+        Args:
+            token: The batch, or how its token begins.
+
+        Returns:
+            What was done, and what may still be billed, in a sentence or two.
+
+        Raises:
+            UsageError: If there is no such batch, or it is not at its provider.
+            CallError: If the provider cannot be asked, or has ended it.
+        """
+        return wait(self.engine.submit(self._cancel_batch(token)))
+
+    async def _cancel_batch(self, token: str) -> str:
+        store = BatchStore(self.desk)
+        batch = await batches_left.cancel_batch(self.providers, store, token)
+        return batches_left.cancelled(batch, await self.budgets.parked_usd(await store.keys(batch.token)))
 
     def _burn_watch(self) -> BurnWatch:
         return BurnWatch(

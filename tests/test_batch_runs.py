@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 
 from orchestration_nb import Flow, Workspace
-from orchestration_nb.errors import CallError
+from orchestration_nb.errors import CallError, UsageError
 from tests.conftest import REPO
 
 SOURCE = """
@@ -96,11 +97,18 @@ def held(workspace: Path) -> int:
 def test_a_run_that_is_cancelled_leaves_its_batch_and_the_same_cell_joins_it(settled: Path) -> None:
     (settled / "orchestrate.toml").write_text(SETTINGS.format(batch_s=3))
     run = flow().start(tickets(), batch=True)
-    until(lambda: batches(settled) == 1)
-    time.sleep(0.2)
+    until(lambda: run.progress.note == "25 calls are gathered for a batch")
+    until(lambda: "since" in run.progress.note)
+    assert re.fullmatch(
+        r"1 batch of 25 calls is under way at sim since \d\d:\d\d UTC; interrupting leaves it, the same cell joins it "
+        "again",
+        run.progress.note,
+    )
     run.cancel()
     run.wait()
-    assert run.status == "cancelled"
+    assert (run.status, run.progress.note) == ("cancelled", "")
+    (left,) = run.batches_left
+    assert (left.flow, left.run_id, left.provider_id is not None) == ("triage", run.id, True)
     assert (run.billed_usd, run.left_under_way, held(settled)) == (0.0, ITEMS, ITEMS)
     again = flow().map(tickets(), batch=True)
     assert set(again.results["_status"]) == {"ok"}
@@ -108,6 +116,35 @@ def test_a_run_that_is_cancelled_leaves_its_batch_and_the_same_cell_joins_it(set
     rows = calls(settled)
     assert rows["billed_usd"].sum() == pytest.approx(again.billed_usd)
     assert not rows["bill_unknown"].any()
+
+
+def test_a_batch_that_was_left_can_be_cancelled_and_the_same_cell_books_what_it_answered(settled: Path) -> None:
+    (settled / "orchestrate.toml").write_text(SETTINGS.format(batch_s=60))
+    run = flow().start(tickets(), batch=True)
+    until(lambda: "since" in run.progress.note)
+    run.cancel()
+    run.wait()
+    workspace = Workspace(settled)
+    (batch,) = workspace.batches_under_way()
+    aside = re.fullmatch(
+        rf"sim was asked to cancel the batch {batch.token[:8]} with 25 requests\. What it has answered by then is "
+        r"billed, \$([\d.]+) at the most, and the rest is free\. That much stays set aside in the budgets until the "
+        r"cell 'triage' is run again with --batch, which takes the answers\.",
+        workspace.cancel_batch(batch.token[:6]),
+    )
+    assert aside is not None
+    with sqlite3.connect(settled / ".orchestrate" / "state.sqlite") as state:
+        (held_picodollars,) = state.execute("select held from accounts where key like 'usd|run|%'").fetchone()
+    state.close()
+    assert float(aside[1]) == pytest.approx(held_picodollars / 1e12, rel=0.05)
+    with pytest.raises(CallError, match="cancel"):
+        workspace.cancel_batch(batch.token)
+    with pytest.raises(UsageError, match="No batch of this workspace begins with 'zz'"):
+        workspace.cancel_batch("zz")
+    again = flow().map(tickets(), batch=True)
+    refused = again.errors[again.errors["step"] == "queue"]["error"]
+    assert set(refused) == {"The batch was cancelled before sim/small came to this request."}
+    assert (held(settled), workspace.batches_under_way()) == (0, [])
 
 
 def test_a_run_that_is_cancelled_while_it_gathers_has_spent_nothing(settled: Path) -> None:

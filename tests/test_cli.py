@@ -16,10 +16,13 @@ import pytest
 
 from orchestration_nb import __version__, cli
 from orchestration_nb.config import is_trusted
+from orchestration_nb.engine.loop import wait
 from orchestration_nb.events import CallFinished, CircuitChanged, RequestFinished, RunFinished, RunStarted
 from orchestration_nb.ids import CallId, RequestId, RunId, new_id
 from orchestration_nb.ledger import Ledger
 from orchestration_nb.ledger.journal import JournalFile
+from orchestration_nb.state.batches import BatchRow, BatchStore
+from orchestration_nb.workspace import Workspace
 from tests.conftest import REPO
 from tests.ledger import happened
 
@@ -350,6 +353,55 @@ def test_nothing_typed_shows_the_commands(orchestrate: Callable[..., Said]) -> N
     said = orchestrate()
     assert said.code == 0
     assert all(command in said.out for command in ("models", "sql", "runs", "show", "export", "prune", "trust"))
+
+
+class TestBatches:
+    @pytest.fixture
+    def batch(self, workspace: Path) -> BatchRow:
+        """One that the simulated provider does not know of."""
+        row = BatchRow(
+            token="a1b2c3d4e5f6",
+            provider="sim",
+            model="sim/small",
+            provider_id=None,
+            status="submitting",
+            owner="nobody",
+            size=1200,
+            created_at=datetime(2026, 3, 1, 12, 3, tzinfo=UTC).replace(tzinfo=None),
+            waiting=1200,
+            run_id="0193f00aa55e",
+            flow="triage",
+        )
+        house = Workspace(workspace)
+        store = BatchStore(house.desk)
+        wait(house.engine.submit(store.begin(row, [f"k{number}" for number in range(row.size)])))
+        wait(house.engine.submit(store.taken(row.token, "batch_7")))
+        return row
+
+    def test_are_listed_for_people_and_programs(
+        self, batch: BatchRow, orchestrate: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "300")
+        table = orchestrate("batches", "-f", "table").out
+        for seen in ("a1b2c3d4", "sim/small", "1,200", "triage", "0193f00aa55e", "2026-03-01 12:03:00 UTC", "batch_7"):
+            assert seen in table
+        (row,) = json.loads(orchestrate("batches", "-f", "json").out)
+        assert (row["token"], row["waiting"], row["status"]) == (batch.token, 1200, "under_way")
+        assert "owner" not in row
+        assert orchestrate("batches").out.startswith("token,provider,model,")
+
+    def test_one_is_cancelled_at_its_provider(self, batch: BatchRow, orchestrate: Callable[..., Said]) -> None:
+        said = orchestrate("batches", "cancel", batch.token[:4])
+        assert said.code == 1
+        assert "batch_7" in said.err, "the provider was asked, and knows no such batch"
+        assert orchestrate("batches", "cancel").code == 2
+        said = orchestrate("batches", "cancel", "zz")
+        assert (said.code, said.err.splitlines()[0]) == (2, "Error: No batch of this workspace begins with 'zz'.")
+
+    def test_none_is_said_so(self, workspace: Path, orchestrate: Callable[..., Said]) -> None:
+        record(workspace)
+        assert orchestrate("batches", "-f", "table").out == "No batch is under way.\n"
+        assert json.loads(orchestrate("batches", "-f", "json").out) == []
 
 
 def test_version(orchestrate: Callable[..., Said]) -> None:

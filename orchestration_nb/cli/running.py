@@ -1,15 +1,29 @@
-"""Notebooks run headlessly, and gone on with."""
+"""Notebooks run headlessly and gone on with, and the batches that runs leave at their providers."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from orchestration_nb.cli.application import WorkspaceOption, app, folder_of, ledger_of, say
+from orchestration_nb.cli.application import (
+    FormOption,
+    WorkspaceOption,
+    app,
+    folder_of,
+    form_of,
+    ledger_of,
+    print_rows,
+    print_texts,
+    say,
+    workspace_of,
+)
+from orchestration_nb.errors import UsageError
 from orchestration_nb.pipelines import EXIT_CODES, CellEnded, NotebookRun, resumed_run, run_notebook
+from orchestration_nb.state.batches import BatchRow
 from orchestration_nb.terminal import printable
 
 OutOption = Annotated[
@@ -47,6 +61,35 @@ def resume(
     say(found.sentence(budget))
     environ = {"ORCHESTRATE_RESUME": found.variable(budget)}
     _leave(run_notebook(found.notebook, watcher=_Narrator(), out=out, environ=environ))
+
+
+@app.command()
+def batches(
+    action: Annotated[Literal["cancel"] | None, typer.Argument(help="cancel, to cancel one at its provider.")] = None,
+    batch: Annotated[str | None, typer.Argument(help="Which: how it begins is enough.")] = None,
+    form: FormOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """List the batches under way at their providers, or cancel one there."""
+    import pandas as pd  # noqa: PLC0415
+
+    from orchestration_nb.notebook.standing import NO_BATCH, batches_table  # noqa: PLC0415 - loads pandas
+
+    house = workspace_of(workspace)
+    if action is not None:
+        if batch is None:
+            raise UsageError("Which batch is to be cancelled?", hint="`orchestrate batches` lists them.")
+        say(house.cancel_batch(batch))
+        return
+    rows = house.batches_under_way()
+    if form_of(form) != "table":
+        names = [field.name for field in fields(BatchRow) if field.name != "owner"]
+        print_rows(pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names), form)
+    elif rows:
+        table = batches_table(rows)
+        print_texts(table.header, table.rows)
+    else:
+        say(NO_BATCH)
 
 
 class _Narrator:

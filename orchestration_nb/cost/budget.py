@@ -109,8 +109,16 @@ class Budgets:
         if found is None:
             return None
         hold, parts = found
-        usd = max((amount for key, amount in parts if key.startswith(_USD)), default=0)
-        return Hold(self, hold, parts, in_dollars(usd), None)
+        return Hold(self, hold, parts, in_dollars(_most_usd(parts)), None)
+
+    async def parked_usd(self, keys: Sequence[str]) -> float:
+        """US dollars that are parked under these keys in all.
+
+        Raises:
+            StateError: If the state cannot be read.
+        """
+        found = await self._desk.submit(lambda connection: [accounts.parked(connection, key) for key in keys])
+        return in_dollars(sum(_most_usd(held[1]) for held in found if held is not None))
 
     async def standings(self) -> list[Standing]:
         """How the budgets and quotas of the settings stand, for each whom they hold for, in their present periods.
@@ -341,6 +349,11 @@ class Hold:
             run_id = self._run.spender.run_id
             self._run._count(picodollars(self.usd), usd)  # noqa: SLF001
         self._budgets._end(self._id, spent, run_id)  # noqa: SLF001
+
+
+def _most_usd(parts: Iterable[tuple[str, int]]) -> int:
+    """What a hold sets aside for its call, in picodollars: the same in each of the accounts of money."""
+    return max((amount for key, amount in parts if key.startswith(_USD)), default=0)
 
 
 def _or(tokens: int | None, held: int) -> int:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from orchestration_nb.clock import Clock
@@ -78,6 +78,8 @@ class Course:
         self.token = token
         self.stands_nowhere = False
         """Whether the provider surely does not have it: its questions are free."""
+        self.since: datetime | None = None
+        """When it was begun (naive UTC), once the provider is known to have it."""
         self._api = api
         self._store = store
         self._owners = owners
@@ -125,6 +127,7 @@ class Course:
         if row is None:
             self.stands_nowhere = True
             return None
+        self.since = row.created_at
         if row.status == "ended":
             return await self._store.end(self.token, b"{}")
         assert row.provider_id is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from orchestration_nb.calls import Origin
 from orchestration_nb.catalog import Model
 from orchestration_nb.clock import Clock
 from orchestration_nb.engine.batch_course import BatchPolicy
@@ -31,6 +32,8 @@ class Question:
     body: bytes
     """What is sent."""
     hold: Parkable
+    origin: Origin
+    """For whom it is asked."""
     gathered: bool = False
     """Whether it will be handed over with its batch."""
     _asking: list[asyncio.Future[bytes | None]] = field(default_factory=list)
@@ -94,6 +97,11 @@ class Gatherer:
         self._hand_over = hand_over
         self._gathering: dict[str, _Gathering] = {}
         self._most: dict[str, int] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many questions were gathered and not handed over; may be read from any thread."""
+        return sum(len(gathering.questions) for gathering in list(self._gathering.values()))
 
     def add(self, api: BatchApi, model: Model, question: Question) -> None:
         """Adds a question to the next batch of its model, and hands that over where it is full."""

@@ -19,6 +19,7 @@ from orchestration_nb.catalog import Model
 from orchestration_nb.clock import Clock
 from orchestration_nb.engine.batch_course import MOST_WAIT_S, BatchPolicy, Course, Owners
 from orchestration_nb.engine.batch_gathering import Gatherer, Parkable, Question
+from orchestration_nb.engine.batches_left import Waiting, what_it_waits_for
 from orchestration_nb.errors import RateLimitedError, StateError
 from orchestration_nb.providers.batches import BatchApi, BatchingProvider, no_batches
 from orchestration_nb.state.batches import BatchRow, BatchStore
@@ -104,6 +105,14 @@ class BatchSender:
         journey = self._journeys.get(token or "")
         return token is not None and not (journey is not None and journey.course.stands_nowhere)
 
+    def note(self) -> str:
+        """What the run waits for, in words; may be called from any thread."""
+        waiting = [
+            Waiting(journey.model.provider, len(journey.questions), journey.course.since)
+            for journey in list(self._journeys.values())
+        ]
+        return what_it_waits_for(waiting, self._gatherer.waiting, now=self._clock.now())
+
     def recorded(self, key: str) -> None:
         """The answer to a question is in the ledger; to be called in the same turn of the loop as its hold is ended."""
         self._store.recorded(key)
@@ -141,7 +150,7 @@ class BatchSender:
         try:
             while True:
                 place = await self._store.place(key)
-                question = self._questions.get(key) or Question(key=key, body=body, hold=hold)
+                question = self._questions.get(key) or Question(key=key, body=body, hold=hold, origin=request.origin)
                 if place is None:
                     line = await self._asked(api, model, question)
                 else:
@@ -221,7 +230,7 @@ class BatchSender:
         """A new batch, from its first line in the store to its answers."""
         journey.handed_over = asyncio.Event()
         try:
-            row = self._row(journey, len(questions))
+            row = self._row(journey, questions)
             await self._store.forget(now=self._clock.now())
             for question in questions:
                 self._standing[question.key] = row.token
@@ -241,7 +250,7 @@ class BatchSender:
             journey.handed_over.set()
         await self._follow(journey)
 
-    def _row(self, journey: _Journey, size: int) -> BatchRow:
+    def _row(self, journey: _Journey, questions: Sequence[Question]) -> BatchRow:
         return BatchRow(
             token=journey.course.token,
             provider=journey.model.provider,
@@ -249,9 +258,11 @@ class BatchSender:
             provider_id=None,
             status="submitting",
             owner=self._owners.me,
-            size=size,
+            size=len(questions),
             created_at=self._clock.now(),
-            waiting=size,
+            waiting=len(questions),
+            run_id=questions[0].origin.run_id,
+            flow=questions[0].origin.flow,
         )
 
     async def _follow(self, journey: _Journey) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from orchestration_nb.engine.batches_left import left_under_way
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.notebook.afterwards import came_of
 from orchestration_nb.notebook.figures import latency, text_of, usd
@@ -92,7 +93,7 @@ def account_of(run: Run) -> RunAccount:
         statuses=tuple(Counter(str(status) for status in results["_status"]).most_common()),
         sample="" if run.sample is None else f"a sample, drawn with seed {run.seed}",
         error="" if run.error is None else str(run.error),
-        story=tuple(filter(None, [*CHRONICLE.of(run.id).lines(), came_of(run.plan)])),
+        story=tuple(filter(None, [*CHRONICLE.of(run.id).lines(), came_of(run.plan), left_under_way(run.batches_left)])),
         columns=tuple(str(results.columns[place]) for place in shown),
         inputs=sum(results.columns[place] not in steps for place in shown) - 3,
         rows=tuple(_rows(results, shown)),

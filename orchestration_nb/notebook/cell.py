@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from IPython.display import display
 
+from orchestration_nb.engine.batches_left import left_under_way
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
@@ -17,6 +18,9 @@ from orchestration_nb.notebook.formatters import flow_bundle, plan_bundle
 from orchestration_nb.notebook.screen import screen_for
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.runs import Run
+
+_GO_ON: Final = "Run the cell again: what was answered comes from the cache and is not paid twice."
+_LISTS: Final = "`%orchestrate batches` lists what is under way, and cancels it there."
 
 
 def run_cell(session: Session, line: str, text: str) -> None:
@@ -103,7 +107,7 @@ def _raise_unless_done(run: Run, unrecorded: OrchestrationError | None) -> None:
         raise told(
             KeyboardInterrupt(f"run {run.id} was cancelled"),
             f"Cancelled: {kept} ended before and stand in {run.flow.name}.last.results.",
-            "Run the cell again: what was answered comes from the cache and is not paid twice.",
+            " ".join(filter(None, [_GO_ON, left_under_way(run.batches_left), _LISTS if run.batches_left else ""])),
         )
     error = paused_error(run) if run.status == "paused" else run.error or unrecorded
     if error is not None:

@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import Final
 
 from orchestration_nb.cost.budget import Standing
+from orchestration_nb.engine.batches_left import SHOWN
 from orchestration_nb.engine.loop import wait
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.figures import span, usd
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.resilience import Breakers, Limits
-from orchestration_nb.state.batches import BatchStore
+from orchestration_nb.state.batches import BatchRow, BatchStatus
 from orchestration_nb.terminal import records
 from orchestration_nb.workspace import Workspace
 
@@ -27,7 +28,13 @@ _LAST_CHANGES: Final = """
 select model, state, failure_rate, attempts, coalesce(reason, '') as reason, changed_at from circuits
 qualify row_number() over (partition by model order by changed_at desc, rowid desc) = 1 order by model
 """
-_BATCH: Final = {"submitting": "being handed over", "unsure": "perhaps handed over", "under_way": "at the provider"}
+NO_BATCH: Final = "No batch is under way."
+_BATCH: Final[dict[BatchStatus, str]] = {
+    "submitting": "being handed over",
+    "unsure": "perhaps handed over",
+    "under_way": "at the provider",
+    "ended": "answered",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +52,9 @@ def standing_of(workspace: Workspace) -> list[StandingTable]:
     Raises:
         StateError: If the state cannot be read.
     """
-    return _told(_budgets(workspace), _circuits(workspace), _limits(workspace), _batches(workspace))
+    return _told(
+        _budgets(workspace), _circuits(workspace), _limits(workspace), batches_table(workspace.batches_under_way())
+    )
 
 
 def recorded_standing(workspace: Workspace) -> list[StandingTable]:
@@ -54,7 +63,7 @@ def recorded_standing(workspace: Workspace) -> list[StandingTable]:
     Raises:
         WorkspaceError: If a store cannot be read.
     """
-    return _told(_budgets(workspace), _last_changes(workspace), _batches(workspace))
+    return _told(_budgets(workspace), _last_changes(workspace), batches_table(workspace.batches_under_way()))
 
 
 def _told(*tables: StandingTable) -> list[StandingTable]:
@@ -156,17 +165,20 @@ def _limits(workspace: Workspace) -> StandingTable:
     )
 
 
-def _batches(workspace: Workspace) -> StandingTable:
-    batches = wait(workspace.engine.submit(BatchStore(workspace.desk).batches()))
+def batches_table(batches: Sequence[BatchRow]) -> StandingTable:
+    """The batches of a workspace."""
     return StandingTable(
         title="Batches",
-        header=("model", "requests", "waited for", "stands", "since", "the provider's id"),
+        header=("batch", "model", "requests", "waited for", "flow", "run", "stands", "since", "the provider's id"),
         rows=[
             (
+                batch.token[:SHOWN],
                 batch.model,
                 f"{batch.size:,}",
                 f"{batch.waiting:,}",
-                _BATCH.get(batch.status, batch.status),
+                batch.flow,
+                batch.run_id,
+                _BATCH[batch.status],
                 _moment(batch.created_at),
                 batch.provider_id or "",
             )

@@ -13,10 +13,12 @@ from orchestration_nb.notebook.arguments import near_miss, read_money, words_of
 from orchestration_nb.notebook.asking import RUN_BUDGET
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.session import Session, is_under_way
-from orchestration_nb.notebook.standing import standing_bundle, standing_of
+from orchestration_nb.notebook.standing import NO_BATCH, batches_table, standing_bundle, standing_of
 from orchestration_nb.runs import Run
+from orchestration_nb.terminal import printable
 from orchestration_nb.workspace import Workspace
 
+BATCHES_USAGE: Final = "batches [cancel BATCH]"
 _BUDGET: Final = "--budget"
 
 
@@ -65,6 +67,26 @@ def resume(session: Session, rest: str) -> None:
         raise UsageError(f"{waits_for}", hint=f"%orchestrate resume {run.id} --budget USD gives it more.")
     run.resume(budget=budget_usd)
     _say("resume", run)
+
+
+def batches(_session: Session, rest: str) -> None:
+    """Shows the batches of the workspace, or cancels one at its provider.
+
+    Raises:
+        UsageError: If the line says something else, or there is no such batch.
+        CallError: If the provider cannot be asked, or has ended it.
+    """
+    workspace, words = Workspace.current(), words_of(rest)
+    if words:
+        if words[0] != "cancel" or len(words) != 2:
+            raise UsageError(f"`batches` does not know {rest!r}.", hint=f"%orchestrate {BATCHES_USAGE}")
+        print(printable(workspace.cancel_batch(words[1])))  # noqa: T201
+        return
+    table = batches_table(workspace.batches_under_way())
+    if table.rows:
+        display(standing_bundle([table]), raw=True)  # type: ignore[no-untyped-call]
+    else:
+        print(NO_BATCH)  # noqa: T201
 
 
 def _say(verb: str, run: Run) -> None:

@@ -16,7 +16,7 @@ from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.simulation import USAGE, simulate
 from orchestration_nb.notebook.spend import REPRICE_USAGE, SPEND_USAGE, reprice, show_spend
-from orchestration_nb.notebook.steering import cancel, pause, resume, show_status
+from orchestration_nb.notebook.steering import BATCHES_USAGE, batches, cancel, pause, resume, show_status
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.workspace import Workspace
 
@@ -156,6 +156,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     ),
     "status": Subcommand(
         do=show_status, usage="status", about="the runs under way, budgets, circuits, limits and batches"
+    ),
+    "batches": Subcommand(
+        do=batches,
+        usage=BATCHES_USAGE,
+        about="the batches under way at their providers; one can be cancelled there",
+        words=("cancel",),
     ),
     "pause": Subcommand(do=pause, usage="pause [RUN]", about="let the calls in flight end and start no more"),
     "resume": Subcommand(

@@ -22,6 +22,9 @@ create table if not exists batch_items (
 create unique index if not exists batch_item_by_key on batch_items (key);
 """
 
+ASKED_BY = "alter table batches add column run_id text; alter table batches add column flow text;"
+"""Which run began a batch, and of which flow."""
+
 KEPT = timedelta(days=30)
 """Providers keep results as long; what nobody asked for until then is forgotten."""
 
@@ -63,6 +66,10 @@ class BatchRow:
     """When it was begun, naive UTC."""
     waiting: int
     """How many of its requests have not been recorded yet."""
+    run_id: str = ""
+    """The run that began it; empty where nobody knows."""
+    flow: str = ""
+    """That run's flow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +135,14 @@ class BatchStore:
         """All batches whose answers have not all been recorded, the oldest first."""
         return await self._desk.submit(lambda connection: _batches(connection, None))
 
+    async def keys(self, token: str) -> list[str]:
+        """The questions of a batch whose answers have not been recorded."""
+        return await self._desk.submit(
+            lambda connection: [
+                row[0] for row in connection.execute("select key from batch_items where token = ?", (token,))
+            ]
+        )
+
     async def keep(self, token: str, answers: Mapping[int, bytes]) -> None:
         """Keeps answers, by the numbers of their questions; one that is there stays."""
         rows = [(answer, token, number) for number, answer in answers.items()]
@@ -174,8 +189,8 @@ def _begin(connection: sqlite3.Connection, batch: BatchRow, keys: Sequence[str])
             elsewhere.append(number)
     if len(elsewhere) < len(keys):
         connection.execute(
-            "insert into batches (token, provider, model, status, owner, size, created_us) "
-            "values (?, ?, ?, ?, ?, ?, ?)",
+            "insert into batches (token, provider, model, status, owner, size, created_us, run_id, flow) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 batch.token,
                 batch.provider,
@@ -184,6 +199,8 @@ def _begin(connection: sqlite3.Connection, batch: BatchRow, keys: Sequence[str])
                 batch.owner,
                 len(keys) - len(elsewhere),
                 _microseconds(batch.created_at),
+                batch.run_id,
+                batch.flow,
             ),
         )
     return elsewhere
@@ -192,7 +209,7 @@ def _begin(connection: sqlite3.Connection, batch: BatchRow, keys: Sequence[str])
 def _batches(connection: sqlite3.Connection, token: str | None) -> list[BatchRow]:
     rows = connection.execute(
         """select b.token, b.provider, b.model, b.provider_id, b.status, b.owner, b.size, b.created_us,
-            (select count(*) from batch_items i where i.token = b.token)
+            (select count(*) from batch_items i where i.token = b.token), coalesce(b.run_id, ''), coalesce(b.flow, '')
         from batches b where ? is null or b.token = ? order by b.created_us""",
         (token, token),
     )
@@ -207,6 +224,8 @@ def _batches(connection: sqlite3.Connection, token: str | None) -> list[BatchRow
             size=row[6],
             created_at=datetime.fromtimestamp(row[7] / 1e6, UTC).replace(tzinfo=None),
             waiting=row[8],
+            run_id=row[9],
+            flow=row[10],
         )
         for row in rows
     ]

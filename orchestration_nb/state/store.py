@@ -30,6 +30,7 @@ MIGRATIONS: tuple[str, ...] = (
     claims.TABLES + cache.TABLES,
     accounts.TABLES,
     cache.QUESTIONS,
+    batches.ASKED_BY,
 )
 """One script a version, the first for a new file. Append to it; never change one that was released."""
 

@@ -16,6 +16,7 @@ from orchestration_nb.clock import SystemClock
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.errors import OrchestrationError, OverBudgetError, UsageError
 from orchestration_nb.events import RunStatus
+from orchestration_nb.state.batches import BatchRow
 
 
 class StoppedClock(SystemClock):
@@ -92,6 +93,7 @@ class Run:
         self.error: OrchestrationError | None = script.get("fails")
         self.waits_for: OverBudgetError | None = None
         self.plan = None
+        self.batches_left: Sequence[BatchRow] = script.get("batches_left", ())
         self._reply = script.get("reply", "fine")
         self._errors: Sequence[str | None] = script.get("errors", ())
         self._ticks = int(script.get("ticks", 1))

@@ -36,7 +36,7 @@ def changed(house: Workspace, state: CircuitState, second: int, reason: str = "6
 
 def hand_over(house: Workspace) -> None:
     batch = BatchRow(
-        token="t1",
+        token="t1" * 12,
         provider="openai",
         model="openai/gpt-4.1",
         provider_id=None,
@@ -45,10 +45,12 @@ def hand_over(house: Workspace) -> None:
         size=2,
         created_at=NOON,
         waiting=2,
+        run_id="0193f00aa55e",
+        flow="triage",
     )
     store = BatchStore(house.desk)
     wait(house.engine.submit(store.begin(batch, ["a", "b"])))
-    wait(house.engine.submit(store.taken("t1", "batch_<7>")))
+    wait(house.engine.submit(store.taken("t1" * 12, "batch_<7>")))
 
 
 def test_of_a_quiet_workspace_there_is_nothing_to_say(house: Workspace) -> None:
@@ -68,12 +70,15 @@ def test_a_batch_under_way_is_shown_and_escaped(house: Workspace) -> None:
     hand_over(house)
     (table,) = standing_of(house)
     assert table.rows == [
-        ("openai/gpt-4.1", "2", "2", "at the provider", "2026-03-01 12:00:00 UTC", "batch_<7>"),
+        (
+            *("t1t1t1t1", "openai/gpt-4.1", "2", "2", "triage", "0193f00aa55e", "at the provider"),
+            *("2026-03-01 12:00:00 UTC", "batch_<7>"),
+        ),
     ]
     assert recorded_standing(house) == [table]
     bundle = standing_bundle([table])
     assert "batch_&lt;7&gt;" in bundle["text/html"]
-    assert "Batches\n\nmodel" in standing_text([table]) == bundle["text/plain"]
+    assert "Batches\n\nbatch" in standing_text([table]) == bundle["text/plain"]
 
 
 def test_budgets_and_quotas_stand_with_a_bar_and_their_period(workspace: Path) -> None:

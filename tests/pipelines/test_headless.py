@@ -144,6 +144,23 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_runs(tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_a_signal_leaves_the_batches_at_their_provider_and_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, BEGIN, flow("--batch --model sim/small"))
+    (tmp_path / "orchestrate.toml").write_text("[sim]\nbatch_s = 600\nlatency_scale = 1\n")
+    command = [sys.executable, "-m", "orchestration_nb.cli", "run", str(path)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ends_s = time.monotonic() + 60
+    while not list((tmp_path / ".orchestrate" / "sim").glob("batch-*")):
+        assert time.monotonic() < ends_s
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "· A batch goes on at sim with 40 requests of this run; running it again with --batch waits" in out
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_cancels_what_is_under_way_and_books_it(tmp_path: Path, number: signal.Signals) -> None:
     path = write(tmp_path, BEGIN, flow("--concurrency 1"), "print('later')")
