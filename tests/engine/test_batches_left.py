@@ -19,14 +19,18 @@ NOON, YESTERDAY = NOW.replace(hour=12, minute=3), datetime.fromisoformat("2026-0
         (
             [Waiting("sim", 300, NOON)],
             0,
-            "1 batch of 300 calls is under way at sim since 12:03 UTC; interrupting leaves it, the same cell joins it "
-            "again",
+            (
+                "1 batch of 300 calls is under way at sim since 12:03 UTC; interrupting leaves it, the same cell joins it "
+                "again"
+            ),
         ),
         (
             [Waiting("openai", 1000, NOON), Waiting("anthropic", 1, YESTERDAY)],
             0,
-            "2 batches of 1,001 calls are under way at anthropic, openai since 2026-02-28 23:59 UTC; interrupting "
-            "leaves them, the same cell joins them again",
+            (
+                "2 batches of 1,001 calls are under way at anthropic, openai since 2026-02-28 23:59 UTC; interrupting "
+                "leaves them, the same cell joins them again"
+            ),
         ),
         ([Waiting("sim", 1, None)], 0, "a batch of 1 call is being handed over to sim"),
         ([Waiting("sim", 0, None)], 0, ""),
@@ -34,8 +38,10 @@ NOON, YESTERDAY = NOW.replace(hour=12, minute=3), datetime.fromisoformat("2026-0
         (
             [Waiting("sim", 2, NOON)],
             25,
-            "1 batch of 2 calls is under way at sim since 12:03 UTC; interrupting leaves it, the same cell joins it "
-            "again; 25 calls are gathered for a batch",
+            (
+                "1 batch of 2 calls is under way at sim since 12:03 UTC; interrupting leaves it, the same cell joins it "
+                "again; 25 calls are gathered for a batch"
+            ),
         ),
     ],
 )

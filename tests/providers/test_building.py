@@ -40,7 +40,9 @@ def test_every_listed_model_has_a_price_and_the_right_provider() -> None:
 
 def test_a_custom_provider_lists_the_models_that_the_settings_speak_of() -> None:
     house = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}
-    providers = built(providers={"house": house}, models={"house/meta/large": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}})
+    providers = built(
+        providers={"house": house}, models={"house/meta/large": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}}
+    )
     assert [model.name for model in providers["house"].models()] == ["house/meta/large"]
     assert providers["house"].availability().usable
     assert providers["house"].availability().where == "127.0.0.1:9"
