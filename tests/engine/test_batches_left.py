@@ -20,8 +20,8 @@ NOON, YESTERDAY = NOW.replace(hour=12, minute=3), datetime.fromisoformat("2026-0
             [Waiting("sim", 300, NOON)],
             0,
             (
-                "1 batch of 300 calls is under way at sim since 12:03 UTC; interrupting leaves it, the same cell joins it "
-                "again"
+                "1 batch of 300 calls is under way at sim since 12:03 UTC; interrupting leaves it, the same cell joins "
+                "it again"
             ),
         ),
         (
@@ -39,8 +39,8 @@ NOON, YESTERDAY = NOW.replace(hour=12, minute=3), datetime.fromisoformat("2026-0
             [Waiting("sim", 2, NOON)],
             25,
             (
-                "1 batch of 2 calls is under way at sim since 12:03 UTC; interrupting leaves it, the same cell joins it "
-                "again; 25 calls are gathered for a batch"
+                "1 batch of 2 calls is under way at sim since 12:03 UTC; interrupting leaves it, the same cell joins "
+                "it again; 25 calls are gathered for a batch"
             ),
         ),
     ],
