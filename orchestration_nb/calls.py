@@ -48,6 +48,33 @@ class Origin:
     """Position of the item in the input, from 0; -1 for a step that is evaluated once per run."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStats:
+    """How a model has been doing of late, as a strategy sees it at the moment it decides.
+
+    Of the calls that ended in this process in the last five minutes, at most 200 of them.
+    """
+
+    model: str
+    """``provider/name``."""
+    in_flight: int = 0
+    """Calls under way."""
+    calls: int = 0
+    """Calls that ended, answered or not; what the cache answered does not count."""
+    failure_rate: float = 0.0
+    """Share of them that failed."""
+    latency_ms: float | None = None
+    """Median latency of those that were answered, or ``None`` where there are none."""
+    p95_latency_ms: float | None = None
+    cost_usd: float | None = None
+    """Mean list price of one that was answered, or ``None`` where there are none."""
+    tokens_per_minute: float = 0.0
+    """Tokens read and written in the last minute."""
+    input_usd_per_mtok: float | None = None
+    """The list price, or ``None`` where nobody knows it."""
+    output_usd_per_mtok: float | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Decision:
     """What a strategy decided for one request; filled while it runs, recorded when it ends."""
@@ -61,6 +88,10 @@ class Decision:
     """Run seed, item and step: what makes the random choices repeatable."""
     dice: random.Random | None = None
     """Made from ``seed`` by the first random choice."""
+    seen: dict[str, ModelStats] = field(default_factory=dict)
+    """What the strategy read of models, by full name, when it first read it."""
+    observe: Callable[[str], ModelStats] | None = None
+    """Reads how a model, or what an alias stands for, is doing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +145,22 @@ class Request:
         decision.candidates.extend(shares)
         decision.propensity = (decision.propensity or 1.0) * shares[name] / total
         return name
+
+    def stats(self, model: str) -> ModelStats:
+        """How a model is doing; what is read is recorded with the decision.
+
+        Args:
+            model: Model or alias.
+
+        Returns:
+            The snapshot of the first time that this request read it, so that a decision stands on one state.
+
+        Raises:
+            UnknownModelError: If there is no such model.
+        """
+        decision = self.decision
+        now = decision.observe(model) if decision.observe is not None else ModelStats(model=model)
+        return decision.seen.setdefault(now.model, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +223,8 @@ class Reply:
     billed_usd: float
     """What was spent for it now: 0 on a cache hit."""
     latency_ms: float
+    paid_latency_ms: float | None = None
+    """On a cache hit: milliseconds that the call took which was paid; ``None`` where this one was."""
     ttft_ms: float | None = None
     cache: CacheHit = "none"
     simulated: bool = False

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from orchestration_nb.calls import Attempt, CacheHit, Status
+from orchestration_nb.calls import Attempt, CacheHit, ModelStats, Status
 from orchestration_nb.ids import CallId, RequestId, RunId
 
 RunStatus = Literal["running", "done", "failed", "cancelled", "paused"]
@@ -150,6 +150,8 @@ class RequestFinished:
     candidates: tuple[str, ...]
     propensity: float | None
     reason: str
+    seen: tuple[ModelStats, ...] = ()
+    """How models were doing when the strategy read it."""
     instead_of: str | None = None
     """The model that was wanted and did not answer, where ``model`` stood in for it as a fallback."""
     calls: int
@@ -265,6 +267,135 @@ class Repriced:
     repriced_at: datetime
 
 
+ScoredBy = Literal["scorer", "judge", "person"]
+"""Who says how good a reply was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A reply was scored: one row of ``scores``. Of ``value``, ``label`` and ``passed`` one is given, or none."""
+
+    event: Literal["score"] = "score"
+    run_id: RunId
+    item: int
+    step: str
+    request_id: RequestId | None = None
+    comparison_id: str | None = None
+    strategy: str | None = None
+    """The strategy that answered."""
+    versus: str | None = None
+    """Of a mark that compares two answers: the strategy that gave the other one."""
+    scorer: str
+    """Its name: ``exact``, ``judge``, ``mark``."""
+    scored_by: ScoredBy
+    value: float | None = None
+    """A score."""
+    label: str | None = None
+    """A label."""
+    passed: bool | None = None
+    """An assertion."""
+    quality: float | None
+    """The score as a number: what comparisons reckon with; ``None`` where the reply could not be scored."""
+    reason: str = ""
+    cost_usd: float = 0.0
+    """What scoring it cost, at list price."""
+    scored_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonStarted:
+    """A comparison of strategies began: one row of ``comparisons``."""
+
+    event: Literal["comparison_started"] = "comparison_started"
+    comparison_id: str
+    kind: Literal["compare", "what_if"]
+    """Whether what is missing is asked and paid, or only recorded replies answer."""
+    flow: str
+    strategies: tuple[str, ...]
+    reference: str | None
+    """The strategy that the others are compared with; ``None``: the best single model of the other half."""
+    step: str
+    """The step that is scored."""
+    scorer: str
+    gold: str | None
+    """The column that the scorer compares with."""
+    slice_column: str | None = None
+    items: int
+    margin: float
+    """A strategy whose quality is worse by no more than this is non-inferior."""
+    seed: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemCompared:
+    """What one strategy came to on one item: one row of ``compared``."""
+
+    event: Literal["compared"] = "compared"
+    comparison_id: str
+    run_id: RunId | None
+    strategy: str
+    item: int
+    status: Status
+    quality: float | None
+    cost_usd: float
+    """What the item would have cost had this strategy run alone, at list price."""
+    latency_ms: float
+    """What it would have taken alone, on a virtual clock."""
+    model: str | None
+    """The model whose reply was scored."""
+    asked: tuple[str, ...]
+    """The models that were asked for the item, in order."""
+    reason: str
+    error: str | None
+    slice_value: str | None = None
+    compared_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonFinished:
+    """A comparison ended."""
+
+    event: Literal["comparison_finished"] = "comparison_finished"
+    comparison_id: str
+    status: RunStatus
+    error: str | None
+    questions: int
+    """Distinct questions that were asked: request, model and sample number."""
+    cost_usd: float
+    """Their list price."""
+    billed_usd: float
+    finished_at: datetime
+
+
+RolloutStage = Literal["shadow", "canary", "promoted", "rolled_back"]
+"""How far a candidate strategy has come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutChanged:
+    """A candidate strategy was begun, went on or was looked at: one row of ``rollouts``."""
+
+    event: Literal["rollout"] = "rollout"
+    rollout_id: str
+    flow: str
+    candidate: str
+    incumbent: str
+    stage: RolloutStage
+    share: float
+    """Share of the items that the candidate answers."""
+    items: int
+    """Items that speak for or against it so far."""
+    quality_difference: float | None
+    """Candidate less incumbent, with the bounds of a sequence that holds at every look."""
+    low: float | None
+    high: float | None
+    cost_difference_usd: float | None
+    reason: str
+    decided_by: Literal["rule", "person"]
+    changed_at: datetime
+
+
 Event = (
     RunStarted
     | ItemFinished
@@ -275,6 +406,11 @@ Event = (
     | BudgetAlert
     | StepPlanned
     | Repriced
+    | Scored
+    | ComparisonStarted
+    | ItemCompared
+    | ComparisonFinished
+    | RolloutChanged
 )
 """All that can happen."""
 

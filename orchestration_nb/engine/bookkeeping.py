@@ -114,6 +114,7 @@ class RequestBook:
                 candidates=tuple(decision.candidates),
                 propensity=decision.propensity,
                 reason=decision.reason,
+                seen=tuple(decision.seen.values()),
                 instead_of=instead_of,
                 calls=self.calls,
                 cost_usd=self.cost_usd,
@@ -325,6 +326,7 @@ class CallBook:
             cost_usd=self._cost_usd,
             billed_usd=self._billed_usd,
             latency_ms=self._latency_ms,
+            paid_latency_ms=None if raw else held.latency_ms,
             ttft_ms=raw.ttft_ms if raw else None,
             cache=cache,
             simulated=self.model.simulated,
@@ -341,6 +343,14 @@ class CallBook:
         reckoned = math.isclose(price.cost_usd(self._usage), self._cost_usd, abs_tol=1e-12)
         return price if reckoned else None
 
+    def _tell_traffic(self, reply: Reply | None) -> None:
+        traffic, usage = self._run.services.traffic, self._usage
+        if reply is None:
+            traffic.failed(self.model.name)
+        else:
+            tokens = usage.input_tokens + usage.output_tokens
+            traffic.answered(self.model.name, latency_ms=self._latency_ms, cost_usd=self._cost_usd, tokens=tokens)
+
     def _record(self, status: Status, error: BaseException | None, reply: Reply | None, raw: RawReply | None) -> None:
         if not self._attempts and reply is None:
             return  # refused or cancelled before it was sent: no call, and its request says why
@@ -349,6 +359,8 @@ class CallBook:
         self.requests.count(
             cost_usd=cost_usd, billed_usd=billed_usd, simulated=model.simulated, latency_ms=self._latency_ms
         )
+        if self._attempts:
+            self._tell_traffic(reply)
         run.progress.calls += 1
         run.progress.cost_usd += cost_usd
         run.progress.simulated = run.progress.simulated or model.simulated

@@ -45,6 +45,7 @@ async def answer(request: Request, run: RunContext, tally: Tally) -> Reply:
         JournalWriteError: If it cannot be recorded; nothing more may be spent then.
     """
     name, strategy = _strategy_of(request, run)
+    request.decision.observe = run.services.traffic.stats
     book = RequestBook(request, run, name)
     asking = Asking(request, run, book)
     try:
@@ -134,6 +135,7 @@ class Asking:
         book = CallBook(self._book, model, key, sample)
         call = Call(request, run, book, max_tokens, self._patience, self._patience, wait, others)
         run.services.asking += 1
+        run.services.traffic.began(model.name)
         try:
             if request.timeout_s is None or run.batches is not None:
                 reply = await find_or_pay(call)
@@ -147,6 +149,7 @@ class Asking:
             raise
         finally:
             run.services.asking -= 1
+            run.services.traffic.ended(model.name)
         self._patience.renew()
         return reply
 

@@ -17,6 +17,7 @@ from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.cost.semantic import SemanticCache
 from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.progress import Progress
+from orchestration_nb.engine.traffic import Traffic
 from orchestration_nb.errors import CallError, OverBudgetError, RateLimit, RunPaused
 from orchestration_nb.events import Event, Journal, Listener
 from orchestration_nb.ids import RunId
@@ -139,12 +140,17 @@ class Services:
     timeouts: Timeouts
     clock: Clock
     executor: Executor
+    traffic: Traffic = field(init=False)
+    """How the models have been doing of late."""
     asking: int = 0
     """Calls that are under way, in all runs."""
     paid_in_batches: Callable[[], Collection[str]] = frozenset
     """Reads which questions' answers of batches stand in the ledger, as paid; blocks."""
     flights: dict[str, asyncio.Future[CachedReply | None]] = field(default_factory=dict)
     """Questions that are being asked right now, by digest: who asks the same waits."""
+
+    def __post_init__(self) -> None:
+        self.traffic = Traffic(self.catalog.resolve, self.clock)
 
 
 def _set_event() -> asyncio.Event:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import JournalWriteError
-from orchestration_nb.events import Event, RunFinished, RunStarted
+from orchestration_nb.events import ComparisonFinished, ComparisonStarted, Event, RunFinished, RunStarted
 from orchestration_nb.ledger.lines import encode, header
 from orchestration_nb.state import private_folder
 
@@ -79,10 +79,16 @@ class JournalFile:
             self._give_up()
             raise refusal from error
         self._size += len(line)
-        if isinstance(event, RunStarted):
-            self._running.add(event.run_id)
-        elif isinstance(event, RunFinished):
-            self._running.discard(event.run_id)
+        if isinstance(event, RunStarted | RunFinished | ComparisonStarted | ComparisonFinished):
+            self._note_running(event)
+
+    def _note_running(self, event: RunStarted | RunFinished | ComparisonStarted | ComparisonFinished) -> None:
+        """Whose end is to stand in the file in which its beginning stands: it is not left for a new one before."""
+        name: str = event.run_id if isinstance(event, RunStarted | RunFinished) else event.comparison_id
+        if isinstance(event, RunStarted | ComparisonStarted):
+            self._running.add(name)
+        else:
+            self._running.discard(name)
 
     def close(self) -> None:
         """Lets go of the file; a later event opens a new one."""

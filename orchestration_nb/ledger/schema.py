@@ -100,7 +100,32 @@ _FOURTH = """
 alter table requests add column instead_of varchar;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_STATS = """struct(model varchar, in_flight bigint, calls bigint, failure_rate double, latency_ms double,
+    p95_latency_ms double, cost_usd double, tokens_per_minute double, input_usd_per_mtok double,
+    output_usd_per_mtok double)[]"""
+
+_FIFTH = f"""
+alter table requests add column seen {_STATS};
+create table scores (
+    run_id varchar not null, item bigint, step varchar, request_id varchar, comparison_id varchar, strategy varchar,
+    versus varchar, scorer varchar, scored_by varchar, value double, label varchar, passed boolean, quality double,
+    reason varchar, cost_usd double, scored_at timestamp);
+create table comparisons (
+    comparison_id varchar not null, kind varchar, flow varchar, strategies varchar[], reference varchar, step varchar,
+    scorer varchar, gold varchar, slice_column varchar, items bigint, margin double, seed bigint,
+    started_at timestamp, status varchar, error varchar, questions bigint, cost_usd double, billed_usd double,
+    finished_at timestamp, segment varchar);
+create table compared (
+    comparison_id varchar not null, run_id varchar, strategy varchar, item bigint, status varchar, quality double,
+    cost_usd double, latency_ms double, model varchar, asked varchar[], reason varchar, error varchar,
+    slice_value varchar, compared_at timestamp);
+create table rollouts (
+    rollout_id varchar not null, flow varchar, candidate varchar, incumbent varchar, stage varchar, share double,
+    items bigint, quality_difference double, low double, high double, cost_difference_usd double, reason varchar,
+    decided_by varchar, changed_at timestamp);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """One script a version: the first makes version 1 of nothing, the next version 2 of version 1."""
 
 
@@ -181,11 +206,11 @@ _CALL = Load(
     ),
 )
 _REQUEST = Load(
-    columns=_columns("""
+    columns=_columns(f"""
         request_id varchar; run_id varchar; flow varchar; step varchar; item bigint; strategy varchar; model varchar;
-        candidates varchar[]; propensity double; reason varchar; instead_of varchar; calls bigint; cost_usd double;
-        billed_usd double; simulated boolean; latency_ms double; status varchar; error_type varchar; error varchar;
-        started_at timestamp"""),
+        candidates varchar[]; propensity double; reason varchar; seen {_STATS}; instead_of varchar; calls bigint;
+        cost_usd double; billed_usd double; simulated boolean; latency_ms double; status varchar; error_type varchar;
+        error varchar; started_at timestamp"""),
     required=("request_id", "run_id", "status"),
     into=("insert into requests by name select * from staged_request",),
 )
@@ -233,6 +258,49 @@ _REPRICED = Load(
     required=("model", "input_usd_per_mtok", "output_usd_per_mtok", "repriced_at"),
     into=("insert into repricings by name select * from staged_repriced",),
 )
+_SCORE = Load(
+    columns=_columns("""
+        run_id varchar; item bigint; step varchar; request_id varchar; comparison_id varchar; strategy varchar;
+        versus varchar; scorer varchar; scored_by varchar; value double; label varchar; passed boolean; quality double;
+        reason varchar; cost_usd double; scored_at timestamp"""),
+    required=("run_id", "scorer"),
+    into=("insert into scores by name select * from staged_score",),
+)
+_COMPARISON_STARTED = Load(
+    columns=_columns("""
+        comparison_id varchar; kind varchar; flow varchar; strategies varchar[]; reference varchar; step varchar;
+        scorer varchar; gold varchar; slice_column varchar; items bigint; margin double; seed bigint;
+        started_at timestamp; segment varchar"""),
+    required=("comparison_id", "started_at"),
+    into=("insert into comparisons by name select *, 'running' as status from staged_comparison_started",),
+)
+_COMPARED = Load(
+    columns=_columns("""
+        comparison_id varchar; run_id varchar; strategy varchar; item bigint; status varchar; quality double;
+        cost_usd double; latency_ms double; model varchar; asked varchar[]; reason varchar; error varchar;
+        slice_value varchar; compared_at timestamp"""),
+    required=("comparison_id", "strategy", "item"),
+    into=("insert into compared by name select * from staged_compared",),
+)
+_COMPARISON_FINISHED = Load(
+    columns=_columns("""
+        comparison_id varchar; status varchar; error varchar; questions bigint; cost_usd double; billed_usd double;
+        finished_at timestamp"""),
+    required=("comparison_id", "status"),
+    into=(
+        """update comparisons set status = f.status, error = f.error, questions = f.questions, cost_usd = f.cost_usd,
+               billed_usd = f.billed_usd, finished_at = f.finished_at
+           from staged_comparison_finished as f where comparisons.comparison_id = f.comparison_id""",
+    ),
+)
+_ROLLOUT = Load(
+    columns=_columns("""
+        rollout_id varchar; flow varchar; candidate varchar; incumbent varchar; stage varchar; share double;
+        items bigint; quality_difference double; low double; high double; cost_difference_usd double; reason varchar;
+        decided_by varchar; changed_at timestamp"""),
+    required=("rollout_id", "stage", "changed_at"),
+    into=("insert into rollouts by name select * from staged_rollout",),
+)
 _BAD = Load(
     columns=_columns("segment varchar; at_byte bigint; why varchar; line varchar; merged_at timestamp"),
     required=(),
@@ -255,6 +323,9 @@ _SEGMENT = Load(
                cost_usd = (select coalesce(sum(calls.cost_usd), 0) from calls where calls.run_id = runs.run_id),
                billed_usd = (select coalesce(sum(calls.billed_usd), 0) from calls where calls.run_id = runs.run_id)
            where status = 'running' and segment in (select name from staged_segment where closed)""",
+        """update comparisons set status = 'failed',
+               error = 'Its end was not recorded: the process was killed, or its disk was full.'
+           where status = 'running' and segment in (select name from staged_segment where closed)""",
     ),
 )
 
@@ -268,6 +339,11 @@ LOADS: dict[str, Load] = {
     "alert": _ALERT,
     "plan": _PLAN,
     "repriced": _REPRICED,
+    "score": _SCORE,
+    "comparison_started": _COMPARISON_STARTED,
+    "compared": _COMPARED,
+    "comparison_finished": _COMPARISON_FINISHED,
+    "rollout": _ROLLOUT,
     "bad": _BAD,
     "segment": _SEGMENT,
 }

@@ -134,7 +134,7 @@ async def test_a_batch_that_was_left_can_be_cancelled_and_what_it_answered_is_ke
 
 
 async def test_only_what_is_at_its_provider_can_be_cancelled(room: Room) -> None:
-    with pytest.raises(UsageError, match="No batch begins with 'ab'"):
+    with pytest.raises(UsageError, match="No batch of this workspace begins with 'ab'"):
         await cancel_batch(room.providers, room.store, "ab")
     await ask_all(room.sender(), SMALL, TEXTS)
     (row,) = await room.store.batches()

@@ -244,6 +244,9 @@ async def test_a_batch_run_ends_although_the_state_is_gone(tmp_path: Path, monke
     (tmp_path / "orchestrate.toml").write_text("[sim]\nlatency_scale = 0\n")
 
     class Gone:
+        def note(self) -> str:
+            return ""
+
         async def close(self) -> Sequence[Any]:
             raise StateError("The state is damaged.")
 

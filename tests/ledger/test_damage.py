@@ -179,12 +179,12 @@ def test_an_older_one_is_brought_up_to_date_with_its_rows(
     ledger.merge()
     more = (
         *schema.MIGRATIONS,
-        "create table scores (call_id varchar, score double); alter table calls add mood varchar",
+        "create table marks (call_id varchar, mark double); alter table calls add mood varchar",
     )
     monkeypatch.setattr(database, "MIGRATIONS", more)
     write(happened.call("r2"))
     assert ledger.sql("select run_id, mood from calls order by 1").run_id.tolist() == ["r1", "r2"]
-    assert ledger.sql("from scores").empty
+    assert ledger.sql("from marks").empty
     assert ledger.sql("select version from ledger_version order by 1").version.tolist() == list(range(1, len(more) + 1))
 
 
@@ -193,10 +193,10 @@ def test_a_migration_that_fails_changes_nothing(write: Write, tmp_path: Path, mo
     Ledger(tmp_path).merge()
     write(happened.call("r2"))
     with monkeypatch.context() as patch:
-        patch.setattr(database, "MIGRATIONS", (*schema.MIGRATIONS, "create table scores (x int); create nonsense"))
+        patch.setattr(database, "MIGRATIONS", (*schema.MIGRATIONS, "create table marks (x int); create nonsense"))
         with pytest.raises(WorkspaceError):
             Ledger(tmp_path).merge()
-    assert "scores" not in Ledger(tmp_path).tables()
+    assert "marks" not in Ledger(tmp_path).tables()
     assert len(Ledger(tmp_path).sql("from calls")) == 2
 
 

@@ -11,7 +11,7 @@ from orchestration_nb.errors import UnknownStrategyError, UsageError
 from orchestration_nb.ids import CallId, RequestId, RunId
 from orchestration_nb.messages import user
 from orchestration_nb.routing import Strategies, agrees, cascade
-from orchestration_nb.routing.cascade import read_answer
+from orchestration_nb.routing.reading import read_answer
 
 
 def reply(text: str, value: Any = None, model: Any = "fake/small") -> Any:
