@@ -23,8 +23,10 @@ lab: $(VENV)/.lab ## open the quickstart in JupyterLab
 test: $(VENV)/.dev ## all tests; what a machine has no browser, aimock or corpus for is skipped with the reason
 	@echo "Fast tests:"
 	@$(PY) -m pytest -q -n 2 -m "not slow and not browser"
-	@echo "Slow tests, one at a time (processes killed, browsers opened):"
-	@$(PY) -m pytest -q -m "slow or browser"
+	@echo "Slow tests, three at a time, since most of what they do is wait:"
+	@$(PY) -m pytest -q -n 3 --maxschedchunk=1 -m "slow and not alone and not browser"
+	@echo "Tests that measure seconds or open a browser, one at a time:"
+	@$(PY) -m pytest -q -m "alone or browser"
 
 check: $(VENV)/.dev ## style, types and floors
 	@$(PY) -m ruff check .

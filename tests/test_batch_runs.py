@@ -206,7 +206,7 @@ def another_process(workspace: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_after_submission_goes_on_in_a_new_process(settled: Path) -> None:
-    (settled / "orchestrate.toml").write_text(SETTINGS.format(batch_s=4))
+    (settled / "orchestrate.toml").write_text(SETTINGS.format(batch_s=2))
     killed = another_process(settled)
     until(lambda: batches(settled) == 1)
     time.sleep(0.3)
@@ -222,6 +222,7 @@ def test_a_run_that_was_killed_after_submission_goes_on_in_a_new_process(settled
     assert answered["cache_key"].nunique() == 2 * ITEMS
     assert len(rows) == 2 * ITEMS
     assert answered["batch"].all()
+    (settled / "orchestrate.toml").write_text("[sim]\nlatency_scale = 0\n")
     list_price = flow().map(tickets(), fresh=True).cost_usd
     assert rows["billed_usd"].sum() == pytest.approx(list_price / 2)
     assert batches(settled) == 2, "one for each of the two models: nothing was handed over twice"

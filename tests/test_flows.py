@@ -285,7 +285,7 @@ def test_cancelling_a_run_keeps_what_is_finished(make_flow: MakeFlow) -> None:
     begun = time.monotonic()
     run.cancel()
     run.wait()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10, "and not the minute that the calls take"
     assert run.status == "cancelled"
     assert list(run.results["_status"]) == ["ok", "cancelled", "cancelled"]
     assert (run.progress.done, run.progress.failed) == (1, 0)
@@ -416,14 +416,16 @@ def test_usage_of_a_reply_is_priced_by_class(make_flow: MakeFlow) -> None:
 
 def test_memory_is_bounded_by_producers_not_by_items(make_flow: MakeFlow) -> None:
     most = 0
+    others: set[asyncio.Task[Any]] = set()
 
     async def count_tasks(request: Request) -> Any:
         nonlocal most
-        most = max(most, len(asyncio.all_tasks()))
+        most = max(most, len(asyncio.all_tasks() - others))
         await asyncio.sleep(0)
         return "fine"
 
     flow, _ = make_flow("reply = llm(f'{number}')", count_tasks)
+    others |= asyncio.all_tasks(flow.workspace.engine.loop)  # a workspace renews its claims for up to a minute
     flow.map(pd.DataFrame({"number": range(3000)}), concurrency=10)
     assert most < 40
 

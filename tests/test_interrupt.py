@@ -18,7 +18,7 @@ from jupyter_client.manager import KernelManager
 
 from tests.conftest import REPO
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 IN_FLIGHT = 500
 QUICK = 40

@@ -41,7 +41,7 @@ class TestADeadProcess:
         assert not waiting.done()
         dead.die()
         with pytest.raises(OverBudgetError, match=r"\$0\.9 is spent"):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 30)
         assert len(process.lost) == 1
 
     async def test_is_settled_once_by_many(self, begin: Begin) -> None:

@@ -34,15 +34,25 @@ def handed_over(workspace: Path) -> list[int]:
     return [orjson.loads(path.read_bytes())["request_counts"]["total"] for path in found]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What a process answers that nobody kills."""
+    done = process(tmp_path_factory.mktemp("elsewhere"))
+    assert done.returncode == 0, done.stderr.decode()
+    answers: list[str] = orjson.loads(done.stdout)
+    assert len(answers) == ITEMS
+    return answers
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_whoever_goes_on_gets_every_answer_of_the_one_batch(tmp_path: Path, moment: str) -> None:
+def test_whoever_goes_on_gets_every_answer_of_the_one_batch(
+    tmp_path: Path, undisturbed: list[str], moment: str
+) -> None:
     killed = process(tmp_path, moment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     resumed = process(tmp_path)
     assert resumed.returncode == 0, resumed.stderr.decode()
-    undisturbed = process(tmp_path / "elsewhere")
-    assert orjson.loads(resumed.stdout) == orjson.loads(undisturbed.stdout)
-    assert len(orjson.loads(resumed.stdout)) == ITEMS
+    assert orjson.loads(resumed.stdout) == undisturbed
     assert handed_over(tmp_path) == [ITEMS]
 
 

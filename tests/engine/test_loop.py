@@ -58,7 +58,7 @@ def test_a_script_that_ends_during_a_run_ends_at_once_and_the_run_is_recorded(tm
     said, complaints, took_s = play(tmp_path, f"{script}\ntime.sleep(0.3)\nprint('end', flush=True)\n")
     assert said == "end\n"
     assert complaints == ""
-    assert took_s < 10
+    assert took_s < 30, "and not a minute"
     ledger = Ledger(tmp_path)
     assert list(ledger.sql("SELECT status FROM runs")["status"]) == ["cancelled"]
     assert set(ledger.sql("SELECT status FROM items")["status"]) <= {"ok", "cancelled"}

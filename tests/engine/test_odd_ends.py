@@ -193,7 +193,7 @@ def test_what_is_in_flight_when_a_run_is_left_ends_and_is_kept(tmp_path: Path, s
     sent, gate = threading.Event(), asyncio.Event()
 
     def later(n: int) -> int:
-        sent.wait(10)
+        sent.wait(60)
         return n
 
     async def slowly(request: Request) -> str:
@@ -252,7 +252,7 @@ async def test_a_batch_run_ends_although_the_state_is_gone(tmp_path: Path, monke
 
     monkeypatch.setattr(workspace, "batches", lambda _: Gone())
     flow = Flow.from_source("double = n * 2", name="triage", workspace=workspace)
-    run = await asyncio.wait_for(flow.amap(pd.DataFrame({"n": [1]}), batch=True), 5)
+    run = await asyncio.wait_for(flow.amap(pd.DataFrame({"n": [1]}), batch=True), 30)
     assert run.results["double"].tolist() == [2]
 
 
@@ -269,6 +269,6 @@ def test_more_money_is_an_amount_and_is_not_waited_for_on_the_engines_own_thread
         run.resume(budget=1.0)
 
     with pytest.raises(UsageError, match="engine's own thread"):
-        workspace.engine.submit(from_a_listener()).result(5)
+        workspace.engine.submit(from_a_listener()).result(30)
     run.resume(budget=1.0)
     assert run.wait().status == "done"

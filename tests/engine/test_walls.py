@@ -108,7 +108,11 @@ def test_a_run_that_is_paused_at_once_stays_paused(make_flow: MakeFlow) -> None:
     flow.workspace.engine.loop.call_soon_threadsafe(time.sleep, 0.1)  # so that both arrive together
     run = flow.start(ROWS)
     run.pause()
-    time.sleep(0.3)
+    ends_s = time.monotonic() + 60
+    while run.status != "paused":
+        assert time.monotonic() < ends_s
+        time.sleep(0.01)
+    time.sleep(0.1)
     assert (run.status, provider.requests) == ("paused", [])
     run.resume()
     assert run.wait().status == "done"

@@ -13,6 +13,7 @@ import pytest
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.ledger import Ledger
 from orchestration_nb.pipelines import CellEnded, NotebookRun, run_notebook
+from orchestration_nb.workspace import Workspace
 from tests.conftest import REPO
 from tests.pipelines.notebooks import BEGIN, SMALL_USD, flow, outputs, write
 
@@ -149,11 +150,10 @@ def test_a_signal_leaves_the_batches_at_their_provider_and_says_so(tmp_path: Pat
     (tmp_path / "orchestrate.toml").write_text("[sim]\nbatch_s = 600\nlatency_scale = 1\n")
     command = [sys.executable, "-m", "orchestration_nb.cli", "run", str(path)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    ends_s = time.monotonic() + 60
-    while not list((tmp_path / ".orchestrate" / "sim").glob("batch-*")):
+    workspace, ends_s = Workspace(tmp_path), time.monotonic() + 60
+    while not (left := workspace.batches_under_way()) or left[0].provider_id is None:
         assert time.monotonic() < ends_s
         time.sleep(0.1)
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err

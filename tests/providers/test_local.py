@@ -65,7 +65,7 @@ async def test_anything_else_on_the_port_is_no_server(script: Script, answer: An
     provider = server_at(script, owned_by)
     began_s = time.perf_counter()
     await discover([provider])
-    assert time.perf_counter() - began_s < 2
+    assert time.perf_counter() - began_s < 10, "a server that says nothing is not waited for"
     assert not provider.availability().usable
     assert f"no Ollama answers at 127.0.0.1:{script.port}" in provider.availability().why
     await provider.close()

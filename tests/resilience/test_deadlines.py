@@ -29,7 +29,7 @@ def simulated(folder: Path, text: str) -> Workspace:
 def test_timeout_bounds_a_call_that_gets_no_answer_and_is_tried_no_second_time(tmp_path: Path) -> None:
     workspace = simulated(tmp_path, "[sim]\nhang = 1.0\n")
     run, took_s = timed(workspace, 'answer = llm(f"{number}", timeout=0.5)')
-    assert 0.5 <= took_s < 2
+    assert 0.5 <= took_s < 10, "and not the minutes that an answer may take"
     assert run.results["_status"].tolist() == ["failed"]
     assert len(run.calls["attempts"].iloc[0]) == 1
     assert run.calls["bill_unknown"].all(), "it was sent, and may have been billed"
@@ -37,21 +37,21 @@ def test_timeout_bounds_a_call_that_gets_no_answer_and_is_tried_no_second_time(t
 
 def test_timeout_bounds_a_call_with_all_its_attempts_and_the_waits_between_them(tmp_path: Path) -> None:
     workspace = simulated(tmp_path, "[sim]\nlatency_scale = 0\nrate_limited = 1.0\n")
-    run, took_s = timed(workspace, 'answer = llm(f"{number}", timeout=0.6)')
-    assert took_s < 2
-    assert "0.6 s that" in run.results["_error"].iloc[0], "whichever wait met the end of its time"
+    run, took_s = timed(workspace, 'answer = llm(f"{number}", timeout=1.0)')
+    assert took_s < 10
+    assert "1 s that" in run.results["_error"].iloc[0], "whichever wait met the end of its time"
     assert len(run.calls["attempts"].iloc[0]) > 1
 
 
 def test_a_later_attempt_has_only_the_time_that_is_left(tmp_path: Path) -> None:
     workspace = simulated(
-        tmp_path, "[sim]\nlatency_scale = 0\n[retry]\nattempts = 9\nfirst_wait_s = 0.001\nmost_wait_s = 0.001\n"
+        tmp_path, "[sim]\nlatency_scale = 0\n[retry]\nattempts = 40\nfirst_wait_s = 0.001\nmost_wait_s = 0.001\n"
     )
     sim: Any = workspace.providers["sim"]
     sim.break_down("small", "hang")
     workspace.services.timeouts = type(workspace.services.timeouts)(total_s=0.3)
     run, took_s = timed(workspace, 'answer = llm(f"{number}", model="fast", timeout=1.0)')
-    assert took_s < 2.5, "and not 9 times the total timeout"
+    assert took_s < 8, "and not 40 times the total timeout"
     assert run.results["_status"].tolist() == ["failed"]
 
 
@@ -80,7 +80,7 @@ def test_a_wait_past_the_deadline_is_refused_at_once_with_a_sentence(tmp_path: P
         raise RateLimitedError("Come back tomorrow.", retry_after_s=86_400, http_status=429)
 
     run, took_s = timed(fake_workspace(tmp_path, FakeProvider(tomorrow)), 'answer = llm(f"{number}")', items=3)
-    assert took_s < 5
+    assert took_s < 30
     assert run.results["_error"].str.contains("asks to wait 86,400 s").all()
 
 
@@ -101,13 +101,13 @@ def test_a_rate_limit_is_waited_out_and_each_refusal_is_an_attempt(tmp_path: Pat
 
 
 def test_a_fallback_has_one_deadline_for_all_its_models(tmp_path: Path) -> None:
-    (tmp_path / "orchestrate.toml").write_text("[retry]\ndeadline_s = 1.0\nattempts = 50\nmost_wait_s = 0.2\n")
+    (tmp_path / "orchestrate.toml").write_text("[retry]\ndeadline_s = 2.0\nattempts = 50\nmost_wait_s = 0.2\n")
 
     def busy(request: Request) -> Any:
         raise OverloadedError("busy", http_status=503)
 
     workspace = fake_workspace(tmp_path, FakeProvider(busy))
     run, took_s = timed(workspace, 'answer = llm(f"{number}", strategy="fallback(fake/small, fake/large)")')
-    assert took_s < 1.9
+    assert took_s < 3.9, "and not one each"
     assert run.results["_status"].tolist() == ["failed"]
     assert set(run.calls["model"]) == {"fake/small", "fake/large"}, "each is asked at least once"

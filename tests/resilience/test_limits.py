@@ -148,7 +148,7 @@ class TestSet:
         await owned.settled()
         assert not third.done()
         third.cancel()
-        free = await asyncio.wait_for(gate.turn(Model(provider="gemini", wire_name="g"), tokens=1), 1)
+        free = await asyncio.wait_for(gate.turn(Model(provider="gemini", wire_name="g"), tokens=1), 30)
         free.ended()
 
     async def test_two_processes_share_what_is_set(self, owned: Owned) -> None:
@@ -183,12 +183,12 @@ class TestSet:
         (await waiting[2]).ended()
         await owned.settled()
         assert gate.standing()[0].in_flight == 0
-        (await asyncio.wait_for(gate.turn(MODEL, tokens=1), 1)).ended()
+        (await asyncio.wait_for(gate.turn(MODEL, tokens=1), 30)).ended()
 
     async def test_tokens_are_expected_by_what_calls_took_so_far(self, owned: Owned) -> None:
         gate = owned({"openai": LimitSettings(tokens_per_minute=1000)})
         for _ in range(20):  # each may take 4000 and takes 40
-            (await asyncio.wait_for(gate.turn(MODEL, tokens=4000), 1)).ended(tokens=40)
+            (await asyncio.wait_for(gate.turn(MODEL, tokens=4000), 30)).ended(tokens=40)
             await owned.settled()
         late = asyncio.create_task(gate.turn(MODEL, tokens=40_000))
         await owned.settled()
@@ -214,7 +214,7 @@ class TestSet:
         await owned.settled()
         owned.desks[0]._file.open().execute("pragma query_only = on")
         with pytest.raises(StateError):
-            await asyncio.wait_for(gate.turn(MODEL, tokens=1), 1)
+            await asyncio.wait_for(gate.turn(MODEL, tokens=1), 30)
 
 
 async def test_a_wait_that_was_looked_at_early_is_not_looked_at_all_the_time() -> None:
@@ -270,4 +270,4 @@ async def test_a_state_with_other_tables_is_said_and_not_waited_for(owned: Owned
     gate = owned({"openai": LimitSettings(requests_per_second=5)})
     await gate._shared._desk.submit(lambda connection: connection.execute("drop table windows"))
     with pytest.raises(StateError, match="no such table"):
-        await asyncio.wait_for(gate.turn(MODEL, tokens=1), 5)
+        await asyncio.wait_for(gate.turn(MODEL, tokens=1), 30)

@@ -20,7 +20,7 @@ DAY = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
 @asynccontextmanager
 async def serving(setting: BatchSetting, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
     server = await SimServer.start(latency_scale=0, batches=setting, **more)
-    async with httpx.AsyncClient(base_url=server.base_url, timeout=5, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=30, trust_env=False) as client:
         yield client
     await server.close()
 

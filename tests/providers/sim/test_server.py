@@ -29,12 +29,12 @@ async def server() -> AsyncIterator[SimServer]:
 
 @pytest.fixture
 async def client(server: SimServer) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=server.base_url, timeout=5, trust_env=False) as opened:
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=30, trust_env=False) as opened:
         yield opened
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - the server has no event for what a test wants to know
             await asyncio.sleep(0.001)
 
@@ -43,7 +43,8 @@ async def faulty(faults: Faults, attempts: int, **more: Any) -> list[httpx.Respo
     """What a client sees that sends the same request again and again."""
     server = await SimServer.start(latency_scale=0, seed=5, faults=faults)
     seen: list[httpx.Response | Exception] = []
-    async with httpx.AsyncClient(base_url=server.base_url, timeout=0.2, trust_env=False) as client:
+    timeout = 0.2 if faults.hang else 30.0
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=timeout, trust_env=False) as client:
         for _ in range(attempts):
             try:
                 seen.append(await client.post("/chat/completions", json=body(**more)))
@@ -341,13 +342,13 @@ def test_shares_that_are_none_are_refused() -> None:
 
 async def test_closing_ends_what_is_under_way() -> None:
     server = await SimServer.start(latency_scale=100)
-    async with httpx.AsyncClient(base_url=server.base_url, timeout=5, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=30, trust_env=False) as client:
         asked = [
             asyncio.create_task(client.post("/chat/completions", json=body(stream=number % 2 == 0)))
             for number in range(6)
         ]
         await until(lambda: server.requests == 6)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await server.close()
         ended = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(end, httpx.HTTPError) for end in ended)
@@ -356,7 +357,8 @@ async def test_closing_ends_what_is_under_way() -> None:
 
 async def test_a_client_that_goes_away_is_forgotten() -> None:
     server = await SimServer.start(latency_scale=100)
-    async with httpx.AsyncClient(base_url=server.base_url, timeout=0.05, trust_env=False) as client:
+    timeout = httpx.Timeout(30.0, read=0.05)
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=timeout, trust_env=False) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.post("/chat/completions", json=body())
     await until(lambda: not server.connections)
