@@ -82,8 +82,12 @@ def last_number(text: str) -> Number | None:
 
 
 def numbers_in(text: str) -> list[Number]:
-    """The numbers that stand in a running text, in its order; those within dates, times and words are left out."""
-    return [number for each in _RUNNING.findall(_plain_maths(text)) if (number := number_of(each)) is not None]
+    """The numbers that stand in a running text, in its order; those within dates, times and words are left out.
+
+    Of a long text the last 20,000 characters are read.
+    """
+    plain = _plain_maths(text[-_LONGEST_DATA:])
+    return [number for each in _RUNNING.findall(plain) if (number := number_of(each)) is not None]
 
 
 def data_of(words: str) -> Any:
