@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
@@ -12,9 +12,9 @@ from orchestration_nb.cost.budget import RunBudget, Spender
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.engine.run import FlowRun, begun
-from orchestration_nb.engine.services import RunContext
+from orchestration_nb.engine.services import RunContext, Services
 from orchestration_nb.errors import UsageError
-from orchestration_nb.events import RunStarted
+from orchestration_nb.events import Listener, RunStarted
 from orchestration_nb.flow import BoundFlow, Graph, Pending, parse, set_outside
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
@@ -172,6 +172,28 @@ class Flow:
             raise UsageError("A flow cannot block the engine's own thread.", hint="Write `await flow.amap(...)`.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """What is different in a run that a comparison makes of a flow."""
+
+    account: RunId
+    """The runs of one comparison spend one run budget, under this name."""
+    around: Callable[[Strategy], Strategy]
+    """Put around every strategy that answers, that of pinned steps included."""
+    services: Services
+    """What it works with: a journal of its own where nothing is to be recorded."""
+    listeners: tuple[Listener, ...] = ()
+
+
+def start_apart(flow: Flow, table: Table, apart: Apart, options: RunOptions) -> Run:
+    """Starts a run of a comparison; the flow's ``last`` stays what it is.
+
+    Raises:
+        OrchestrationError: If it cannot be run at all.
+    """
+    return _start(flow.workspace, flow, flow._bound(table, {}), table, options, apart)  # noqa: SLF001 - of this module
+
+
 def _input(frame: Any, options: RunOptions) -> Table | None:
     check_options(options)
     if frame is None:
@@ -180,26 +202,35 @@ def _input(frame: Any, options: RunOptions) -> Table | None:
     return table if sample is None else table.sampled(sample, options.get("seed", 0))
 
 
-def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | None, options: RunOptions) -> Run:
+def _start(
+    workspace: Workspace,
+    flow: Flow,
+    bound: BoundFlow,
+    table: Table | None,
+    options: RunOptions,
+    apart: Apart | None = None,
+) -> Run:
     settings, clock = workspace.settings, workspace.clock
     account, concurrency = _account(workspace, flow, options), _concurrency(workspace, options)
+    services, around = (apart.services, apart.around) if apart else (workspace.services, _as_it_is)
     strategy, strategy_name, model = _chosen(workspace, options)
     _check_models(workspace, bound, model, strategy, batch=options.get("batch", False))
     requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
-    budget = _budget(workspace, flow, run_id, account, options)
+    shared = apart.account if apart else account.root
+    budget = _budget(workspace, flow, run_id, _Account(shared, account.limit_usd), options)
     progress = Progress(clock=clock, started_s=clock.monotonic(), items=size, budget_usd=account.limit_usd)
     progress.limited_because = workspace.services.limits.note
     context = RunContext(
         run_id=run_id,
         flow=flow.name,
-        services=workspace.services,
+        services=services,
         budget=budget,
         turns=asyncio.Semaphore(concurrency),
-        strategy=strategy,
+        strategy=around(strategy),
         strategy_name=strategy_name,
-        fixed=workspace.strategies.find("fixed"),
-        find_strategy=workspace.strategies.find,
+        fixed=around(workspace.strategies.find("fixed")),
+        find_strategy=lambda name: around(workspace.strategies.find(name)),
         model=model,
         fresh=options.get("fresh", False),
         seed=options.get("seed", 0),
@@ -207,7 +238,7 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
         progress=progress,
         listeners=(
             requests,
-            *watch(flow, workspace, size, (strategy_name, model)),
+            *(apart.listeners if apart else watch(flow, workspace, size, (strategy_name, model))),
             workspace.burn_watch,
             *workspace.listeners,
         ),
@@ -226,6 +257,10 @@ def _start(workspace: Workspace, flow: Flow, bound: BoundFlow, table: Table | No
     )
     workspace.engine.submit(flow_run.execute())
     return Run(flow, run_id, progress, flow_run, table, workspace, requests)
+
+
+def _as_it_is(strategy: Strategy) -> Strategy:
+    return strategy
 
 
 def _concurrency(workspace: Workspace, options: RunOptions) -> int:
