@@ -4,6 +4,10 @@ Load it with ``%load_ext orchestration_nb``; ``%orchestrate help`` says what the
 :class:`Flow`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from orchestration_nb.calls import Reply, Request, Usage
 from orchestration_nb.catalog import Model, Price
 from orchestration_nb.errors import OrchestrationError
@@ -15,6 +19,9 @@ from orchestration_nb.version import __version__
 from orchestration_nb.workspace import Workspace
 
 from orchestration_nb.flows import Flow, Run  # isort: skip - wires llm() to a workspace
+
+if TYPE_CHECKING:
+    from orchestration_nb.comparing.comparison import Comparison
 
 __all__ = [
     "Flow",
@@ -32,6 +39,7 @@ __all__ = [
     "Usage",
     "Workspace",
     "__version__",
+    "compare",
     "fallback",
     "ledger",
     "llm",
@@ -39,6 +47,18 @@ __all__ = [
     "step",
     "strategy",
 ]
+
+
+def compare(flow: Flow, **how: Any) -> Comparison:
+    """Compares strategies on the same items of a flow: :func:`orchestration_nb.comparing.compare.compare`.
+
+    ::
+
+        compare(triage, over=tickets, strategies=["cascade", "fast"], scorer="queue=label:queue")
+    """
+    from orchestration_nb.comparing.compare import compare as begin  # noqa: PLC0415 - loads numpy
+
+    return begin(flow, **how)
 
 
 def ledger() -> Ledger:

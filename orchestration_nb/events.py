@@ -336,7 +336,8 @@ class ItemCompared:
     run_id: RunId | None
     strategy: str
     item: int
-    status: Status
+    status: str
+    """How the item ended, or ``missing`` where recorded replies do not tell."""
     quality: float | None
     cost_usd: float
     """What the item would have cost had this strategy run alone, at list price."""

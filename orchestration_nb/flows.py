@@ -182,6 +182,8 @@ class Apart:
     """Put around every strategy that answers, that of pinned steps included."""
     services: Services
     """What it works with: a journal of its own where nothing is to be recorded."""
+    turns: asyncio.Semaphore
+    """As many as calls may be in flight, in all its runs."""
     listeners: tuple[Listener, ...] = ()
 
 
@@ -226,7 +228,7 @@ def _start(
         flow=flow.name,
         services=services,
         budget=budget,
-        turns=asyncio.Semaphore(concurrency),
+        turns=apart.turns if apart else asyncio.Semaphore(concurrency),
         strategy=around(strategy),
         strategy_name=strategy_name,
         fixed=around(workspace.strategies.find("fixed")),

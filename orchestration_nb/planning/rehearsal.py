@@ -65,7 +65,7 @@ class Cast:
         if model is not None:
             return Who(strategy="fixed", named=model, models=tuple(self._resolved([model])))
         assert strategy is not None
-        names = _named_in(self.find_strategy(strategy)) or _USUAL
+        names = named_in(self.find_strategy(strategy)) or _USUAL
         return Who(strategy=strategy, named=strategy, models=tuple(self._resolved(names)))
 
     def _resolved(self, names: Sequence[str]) -> Iterator[Model]:
@@ -166,7 +166,7 @@ def _keys(request: Request, who: Who) -> Iterator[str]:
         yield cache_key(request, model, sample=request.sample, max_tokens=most_output_tokens(request, model))
 
 
-def _named_in(strategy: Strategy) -> tuple[str, ...]:
+def named_in(strategy: Strategy) -> tuple[str, ...]:
     """The models that a strategy says it asks, else those that its text names: ``ask("fast")``, what it closes over."""
     if said := models_of(strategy):
         return said

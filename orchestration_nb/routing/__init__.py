@@ -4,6 +4,7 @@ from orchestration_nb.routing.cascade import cascade
 from orchestration_nb.routing.fallback import answer_with_fallbacks, fallback, models_of
 from orchestration_nb.routing.reading import agrees, read_answer
 from orchestration_nb.routing.registry import Strategies, strategy
+from orchestration_nb.routing.single import single
 
 __all__ = [
     "Strategies",
@@ -13,5 +14,6 @@ __all__ = [
     "fallback",
     "models_of",
     "read_answer",
+    "single",
     "strategy",
 ]

@@ -1,0 +1,152 @@
+"""What one strategy comes to in a comparison, gathered while its run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestration_nb.calls import Ask, Reply, Request, Strategy
+from orchestration_nb.evals.bank import MissingReply
+from orchestration_nb.evals.outcomes import Answer
+from orchestration_nb.evals.scores import Score, StepScorer
+from orchestration_nb.evals.virtual_time import Alone, Fetch, alone
+from orchestration_nb.events import Event, ItemFinished, StepFinished
+from orchestration_nb.flow import Graph
+
+
+class Bank(Protocol):
+    """Where the answers to questions come from."""
+
+    def teller(self, request: Request, ask: Ask) -> Fetch:
+        """What answers the questions of one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One request of an item, as it would have gone alone."""
+
+    step: str
+    pinned: bool
+    prompt: str
+    reason: str
+    alone: Alone
+
+
+@dataclass(slots=True, eq=False)
+class Collector:
+    """One strategy's run: stands around its strategies, and hears what becomes of its items.
+
+    The strategy decides in a thread of its own, on a virtual clock, so that what it waits for costs no time that other
+    strategies' replies have cost already.
+    """
+
+    strategy: str
+    graph: Graph
+    items: Sequence[Mapping[str, Any]]
+    scorer: StepScorer
+    bank: Bank
+    threads: Executor
+    """Where strategies decide; one thread a request under way."""
+    scoring: Executor
+    value_of: Callable[[int], Any]
+    """The value of the scored step, of an item that has ended."""
+    heard: Callable[[Answer, Score, Mapping[str, Any] | None], None]
+    """Takes each answer with its score, in a thread of ``scoring``."""
+    learns: Callable[[Request, Reply, float], Any] | None = None
+    """What the strategy learns from."""
+    answers: dict[int, Answer] = field(default_factory=dict)
+    once_usd: float = 0.0
+    """What the steps cost that are evaluated once for all items."""
+    scored: list[Future[None]] = field(default_factory=list)
+    _parts: dict[int, list[_Part]] = field(default_factory=dict)
+    _replies: dict[int, tuple[Request, Reply]] = field(default_factory=dict)
+
+    def around(self, strategy: Strategy) -> Strategy:
+        """The strategy, deciding as if it were alone."""
+
+        async def apart(request: Request, ask: Ask) -> Reply:
+            loop = asyncio.get_running_loop()
+            came = await loop.run_in_executor(self.threads, alone, strategy, request, self.bank.teller(request, ask))
+            self._note(request, came)
+            if came.reply is None:
+                assert came.error is not None
+                raise came.error
+            return came.reply
+
+        apart.__name__ = apart.__qualname__ = getattr(strategy, "__name__", self.strategy)
+        return apart
+
+    def _note(self, request: Request, came: Alone) -> None:
+        origin, decision = request.origin, request.decision
+        part = _Part(origin.step, request.model is not None, request.prompt, decision.reason, came)
+        self._parts.setdefault(origin.item, []).append(part)
+        if origin.step == self.scorer.step and came.reply is not None:
+            self._replies[origin.item] = request, came.reply
+
+    def __call__(self, event: Event) -> None:
+        """Takes one event of the run; an item that has ended is scored in another thread."""
+        if not isinstance(event, ItemFinished):
+            return
+        parts = self._parts.pop(event.item, [])
+        if event.item < 0:
+            self.once_usd = sum(part.alone.cost_usd for part in parts)
+        else:  # the run puts the values in their places when this listener has returned
+            asyncio.get_running_loop().call_soon(self._have_scored, event, parts)
+
+    def _have_scored(self, event: ItemFinished, parts: list[_Part]) -> None:
+        self.scored.append(self.scoring.submit(self._score, event, parts))
+
+    def _score(self, event: ItemFinished, parts: list[_Part]) -> None:
+        item = self.items[event.item]
+        if any(isinstance(part.alone.error, MissingReply) for part in parts):
+            score, status = Score(reason="a recorded reply is missing"), "missing"
+        elif event.status in {"ok", "degraded"}:
+            score, status = asyncio.run(self.scorer.score(self.value_of(event.item), item)), event.status
+        else:
+            score, status = Score(reason=event.error or event.status), event.status
+        answer = self._answer(event, parts, status, score)
+        self.answers[event.item] = answer
+        asked = self._replies.pop(event.item, None)
+        if self.learns is not None and asked is not None and not math.isnan(score.quality):
+            self.learns(*asked, score.quality)
+        self.heard(answer, score, item)
+
+    def _answer(self, event: ItemFinished, parts: list[_Part], status: str, score: Score) -> Answer:
+        of_step = [part for part in parts if part.step == self.scorer.step]
+        told = of_step[-1] if of_step else None
+        reply = told.alone.reply if told is not None else None
+        free = [part for part in parts if not part.pinned]
+        failed = event.error or (score.reason if score.failed else None)
+        return Answer(
+            strategy=self.strategy,
+            item=event.item,
+            status=status,
+            quality=score.quality if status != "missing" else math.nan,
+            cost_usd=sum(part.alone.cost_usd for part in parts),
+            latency_ms=self._longest_way(event.steps, parts),
+            model=reply.model if reply is not None else None,
+            asked=tuple(asked.model for part in free for asked in part.alone.asked),
+            reason="; ".join(dict.fromkeys(part.reason for part in free if part.reason)),
+            error=failed,
+            value=self.value_of(event.item) if event.status in {"ok", "degraded"} else None,
+            prompt=told.prompt if told is not None else "",
+            label=score.label,
+            comment=score.reason,
+        )
+
+    def _longest_way(self, steps: Sequence[StepFinished], parts: Sequence[_Part]) -> float:
+        """Milliseconds until the last step ends, where each begins when those are there that it needs."""
+        asked_ms: dict[str, float] = {}
+        for part in parts:  # the requests of one step go out together
+            asked_ms[part.step] = max(asked_ms.get(part.step, 0.0), part.alone.latency_ms)
+        took_ms = {step.step: asked_ms.get(step.step, step.latency_ms) for step in steps}
+        ended_ms: dict[str, float] = {}
+        for step in self.graph.steps:
+            if step.name in took_ms:
+                before = max((ended_ms.get(name, 0.0) for name in step.needs), default=0.0)
+                ended_ms[step.name] = before + took_ms[step.name]
+        return max(ended_ms.values(), default=0.0)

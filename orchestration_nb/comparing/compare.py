@@ -1,0 +1,203 @@
+"""``compare``: strategies on the same items of a flow, each question paid once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Unpack
+
+from orchestration_nb.calls import Strategy
+from orchestration_nb.comparing.comparison import Comparison, ComparisonSetup
+from orchestration_nb.comparing.running import Running
+from orchestration_nb.errors import UnknownStrategyError, UsageError
+from orchestration_nb.evals.bank import PayingBank
+from orchestration_nb.evals.score_text import parse_score
+from orchestration_nb.evals.scores import Scorer, StepScorer
+from orchestration_nb.flows import Flow, RunOptions
+from orchestration_nb.frames import Table, table_of
+from orchestration_nb.ids import new_id
+from orchestration_nb.options import check_options, count
+from orchestration_nb.planning.rehearsal import named_in
+from orchestration_nb.routing.single import single
+from orchestration_nb.workspace import Workspace
+
+_NOT_HERE: Final = ("strategy", "model", "batch", "resumes")
+
+
+def compare(  # noqa: PLR0913 - each is a choice of its own
+    flow: Flow,
+    *,
+    over: Any,
+    strategies: Sequence[str | Strategy],
+    scorer: str | Scorer | StepScorer,
+    reference: str | None = None,
+    models: Sequence[str] | None = None,
+    slices: str | None = None,
+    margin: float = 0.02,
+    **options: Unpack[RunOptions],
+) -> Comparison:
+    """Compares strategies on the same items and waits for the end; see :func:`start_comparison`.
+
+    ::
+
+        compare(triage, over=tickets, strategies=["cascade", "fast"], scorer="queue=label:queue")
+    """
+    return start_comparison(
+        flow,
+        over=over,
+        strategies=strategies,
+        scorer=scorer,
+        reference=reference,
+        models=models,
+        slices=slices,
+        margin=margin,
+        **options,
+    ).wait()
+
+
+def start_comparison(  # noqa: PLR0913 - each is a choice of its own
+    flow: Flow,
+    *,
+    over: Any,
+    strategies: Sequence[str | Strategy],
+    scorer: str | Scorer | StepScorer,
+    reference: str | None = None,
+    models: Sequence[str] | None = None,
+    slices: str | None = None,
+    margin: float = 0.02,
+    **options: Unpack[RunOptions],
+) -> Comparison:
+    """Starts a comparison and returns at once.
+
+    Only steps without ``model=`` and ``strategy=`` vary. Each distinct question (request, model, number of the sample)
+    is asked once, however many strategies ask it, and each strategy is shown with what it would have cost and taken
+    alone. All of it spends one run budget.
+
+    Args:
+        flow: What is run.
+        over: A DataFrame or a list of dictionaries, an item a row.
+        strategies: Names, texts such as ``fallback(fast, strong)``, async functions of ``(request, ask)``, or models.
+        scorer: ``STEP=SCORER:COLUMN``, or a function of (value, item) for the last step that asks a model.
+        reference: The one that the others are held against, by its name. ``None``: the best single model, chosen on
+            the other half of the items.
+        models: Single models to show beside the strategies; ``None``: all that the strategies are known to ask.
+        slices: A column whose values are shown apart.
+        margin: A strategy whose quality is worse by no more than this is non-inferior.
+        **options: See :class:`~orchestration_nb.options.RunOptions`; ``strategy``, ``model``, ``batch`` and ``resumes``
+            do not go together with a comparison.
+
+    Raises:
+        OrchestrationError: If it cannot be run at all; nothing was paid then.
+    """
+    workspace, table = flow.workspace, _table(over, options)
+    named = _named(workspace, strategies)
+    for model in _models_of(workspace, named) if models is None else models:
+        named.setdefault(model, single(model))
+    if reference is not None and reference not in named:
+        raise UsageError(f"The reference {reference!r} is not compared.", hint=f"Name one of: {', '.join(named)}.")
+    if slices is not None and slices not in table.columns:
+        raise UsageError(f"There is no column {slices!r} to slice by.", hint=f"There are: {', '.join(table.columns)}.")
+    if not 0 <= margin < math.inf:
+        raise UsageError(f"A margin of {margin!r} is none.", hint="Write margin=0.02 for two points.")
+    items = list(table.items())
+    step_scorer = _scorer(flow, scorer, table).ready(items)
+    users = tuple(_name_of(strategy) for strategy in strategies)
+    setup = ComparisonSetup(
+        comparison_id=new_id(),
+        kind="compare",
+        flow=flow.name,
+        strategies=users,
+        singles=tuple(name for name in named if name not in users),
+        reference=reference,
+        step=step_scorer.step,
+        scorer=step_scorer.text,
+        slice_column=slices,
+        margin=float(margin),
+        seed=options.get("seed", 0),
+        simulated=_simulated(workspace, named),
+    )
+    running = Running(
+        setup=setup,
+        workspace=workspace,
+        services=workspace.services,
+        table=table,
+        items=items,
+        scorer=step_scorer,
+        bank=PayingBank(workspace.catalog.resolve, workspace.clock, workspace.engine.loop),
+        concurrency=count(options, workspace.settings.concurrency),
+        gold=None,
+    )
+    comparison = Comparison(setup, items, running)
+    running.start(flow, named, options)
+    return comparison
+
+
+def _table(over: Any, options: RunOptions) -> Table:
+    check_options(options)
+    for name in _NOT_HERE:
+        if options.get(name):
+            raise UsageError(
+                f"{name}= does not go together with a comparison.", hint="strategies=[...] says who answers."
+            )
+    table, sample = table_of(over), options.get("sample")
+    return table if sample is None else table.sampled(sample, options.get("seed", 0))
+
+
+def _name_of(strategy: str | Strategy) -> str:
+    return strategy if isinstance(strategy, str) else str(getattr(strategy, "__name__", strategy))
+
+
+def _named(workspace: Workspace, strategies: Sequence[str | Strategy]) -> dict[str, Strategy]:
+    """The strategies by name; a model stands for the strategy that asks it alone.
+
+    Raises:
+        UsageError: If there are none, or two of one name.
+        UnknownStrategyError: If there is no such strategy or model.
+    """
+    if isinstance(strategies, str) or not strategies:
+        raise UsageError("A comparison needs strategies.", hint='Write strategies=["cascade", "fast"].')
+    named: dict[str, Strategy] = {}
+    for strategy in strategies:
+        name = _name_of(strategy)
+        if name in named:
+            raise UsageError(f"Two strategies are called {name!r}.", hint="Give one of the functions another name.")
+        named[name] = _found(workspace, strategy)
+    return named
+
+
+def _found(workspace: Workspace, strategy: str | Strategy) -> Strategy:
+    try:
+        return workspace.strategies.find(strategy)
+    except UnknownStrategyError:
+        known = {*workspace.catalog.aliases, *workspace.catalog.models}
+        if isinstance(strategy, str) and (strategy in known or "/" in strategy):
+            workspace.usable(strategy)
+            return single(strategy)
+        raise
+
+
+def _models_of(workspace: Workspace, strategies: Mapping[str, Strategy]) -> list[str]:
+    """The models that the strategies are known to ask, each once, by the name that was used first."""
+    names: dict[str, str] = {}
+    for strategy in strategies.values():
+        for name in named_in(strategy):
+            names.setdefault(workspace.catalog.resolve(name).name, name)
+    return list(names.values())
+
+
+def _simulated(workspace: Workspace, strategies: Mapping[str, Strategy]) -> bool:
+    return any(workspace.catalog.resolve(name).simulated for name in _models_of(workspace, strategies))
+
+
+def _scorer(flow: Flow, scorer: str | Scorer | StepScorer, table: Table) -> StepScorer:
+    if isinstance(scorer, StepScorer):
+        return scorer
+    steps = [step.name for step in flow.graph.steps]
+    if isinstance(scorer, str):
+        return parse_score(scorer, steps, table.columns, flow.namespace)
+    if not isinstance(scorer, Callable):  # type: ignore[arg-type]
+        raise UsageError(f"scorer={scorer!r} is none.", hint='Write scorer="STEP=SCORER:COLUMN", or give a function.')
+    asking = [step.name for step in flow.graph.steps if step.kind == "llm"]
+    if not asking:
+        raise UsageError(f"No step of {flow.name!r} asks a model, so there is nothing to compare.")
+    return StepScorer(step=asking[-1], scorer=scorer, text=str(getattr(scorer, "__name__", "scorer")))
