@@ -102,7 +102,7 @@ class LabelScorer:
             named = {each for each in named if not any(each != other and each in other for other in named)}
             if len(named) == 1:
                 return named.pop()
-        return _plain_label(text if stated is None else stated)
+        return shortened(_plain_label(text if stated is None else stated))
 
 
 def exact(column: str, *, case: bool = False) -> GoldScorer:

@@ -123,7 +123,7 @@ def _plain_maths(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
     text = _LATEX_SPACE.sub("", text).replace("\\$", "$").replace("\\%", "%").replace("^\\circ", "°")
     text = _FRACTION.sub(r"\1/\2", _LATEX_TEXT.sub(r" \1", text))
-    text = text.strip(" \t\r\n*`'\"_").rstrip(".*`'\"_ ")
+    text = text.strip(" \t\r\n*`'\"_#").rstrip(".*`'\"_ ")
     return text[1:-1].strip() if len(text) > 2 and text[0] == text[-1] == "$" else text.rstrip("$")
 
 
