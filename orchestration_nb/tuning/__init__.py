@@ -1,0 +1,1 @@
+"""Strategies that learn: from a comparison, from the ledger, or while they answer."""
