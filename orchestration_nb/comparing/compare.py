@@ -18,6 +18,7 @@ from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import new_id
 from orchestration_nb.options import check_options, count
 from orchestration_nb.planning.rehearsal import named_in
+from orchestration_nb.routing.fallback import models_of
 from orchestration_nb.routing.single import single
 from orchestration_nb.workspace import Workspace
 
@@ -108,6 +109,7 @@ def start_comparison(  # noqa: PLR0913 - each is a choice of its own
         flow=flow.name,
         strategies=users,
         singles=tuple(name for name in named if name not in users),
+        alone=frozenset(name for name, strategy in named.items() if models_of(strategy) == (name,)),
         reference=reference,
         step=step_scorer.step,
         scorer=step_scorer.text,

@@ -36,6 +36,8 @@ class ComparisonSetup:
     """Those that the user named, in order."""
     singles: tuple[str, ...]
     """Single models that are shown beside them, each a strategy of its own."""
+    alone: frozenset[str]
+    """Of all of them, those that ask one model and no other."""
     reference: str | None
     """The strategy that the others are held against, named beforehand; ``None``: the best single model, chosen on the
     other half of the items."""
