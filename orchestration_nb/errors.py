@@ -38,6 +38,7 @@
     │   │   └── BudgetPausedError   the same, where the budget pauses and nobody is there to ask: exit code 4
     │   ├── OverQuotaError          requests or tokens of a day, a month, a user, a team
     │   └── PriceUnknownError       a budget holds and the model has no price
+    ├── TooLittleSupportError       the ledger says too little about a strategy to estimate it
     └── WorkspaceError
         ├── JournalWriteError       the disk is full or read-only: the run stops
         ├── StateError              what processes must agree on cannot be written: the run stops
@@ -335,6 +336,10 @@ class OverQuotaError(CostError):
 
 class PriceUnknownError(CostError):
     """A budget holds and nobody knows what the model costs."""
+
+
+class TooLittleSupportError(OrchestrationError):
+    """What was recorded says too little about a strategy to estimate what it would have come to."""
 
 
 class WorkspaceError(OrchestrationError):
