@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from orchestration_nb.evals.matching import plain_data
-from orchestration_nb.evals.values import NO_DATA, data_of
+from orchestration_nb.routing.values import NO_DATA, data_of
 
 
 def data_in(value: Any) -> Any:

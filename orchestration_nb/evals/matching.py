@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from orchestration_nb.evals.answers import stated_answer
-from orchestration_nb.evals.values import NO_DATA, Number, data_of, last_number, number_of, numbers_in, plain_words
+from orchestration_nb.routing.answers import stated_answer
+from orchestration_nb.routing.values import NO_DATA, Number, data_of, last_number, number_of, numbers_in, plain_words
 
 _ROUNDING: Final = 1e-9
 """Relative difference of two numbers that are the same but for the way they were computed."""

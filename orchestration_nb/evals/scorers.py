@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from orchestration_nb.errors import UsageError
-from orchestration_nb.evals.answers import stated_answer
 from orchestration_nb.evals.fields import data_in, leaves_of, value_at
 from orchestration_nb.evals.matching import Tolerance, number_from, plain_data, same_answer, same_data, text_of
 from orchestration_nb.evals.scores import Score, Scorer, StepScorer, as_score
-from orchestration_nb.evals.values import NO_DATA, number_of, plain_words
 from orchestration_nb.flow.adapters import shortened
 from orchestration_nb.flow.refusals import misspelt
+from orchestration_nb.routing.answers import stated_answer
+from orchestration_nb.routing.values import NO_DATA, number_of, plain_words
 
 __all__ = [
     "GoldScorer", "LabelScorer", "Score", "Scorer", "StepScorer", "as_score", "exact", "includes", "json_fields",

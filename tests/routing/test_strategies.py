@@ -45,6 +45,15 @@ async def asked(strategy: Any, answers: dict[str, str]) -> Any:
         ("Paris", " paris. ", True),
         ("Answer: yes", "Answer: no", False),
         ("Step 7 gives the\nAnswer: Berlin", "Answer: Berlin", True),
+        ('{"reasoning": "9 eggs", "answer": "$18.00"}', "The answer is 18.", True),
+        (r"So \boxed{\frac{3}{5}}", "Answer: 0.6", True),
+        ("Answer: 3/5", "Answer: 2/5", False),
+        ("Answer: 2025-05-08", "Answer: 2024-05-08", False),
+        ("Answer: 17:02", "Answer: 16:02", False),
+        ("Answer: [1, 2, 3]", "Answer: [3,2,3]", False),
+        ("Answer: [1, 2, 3]", "Answer: [1,2,3]", True),
+        ("Answer: aBc", "Answer: AbC", False),
+        ("Answer: PARIS", "Answer: Paris", True),
     ],
 )
 def test_two_replies_agree_by_what_they_finally_say(left: Any, right: Any, same: bool) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestration_nb.evals.answers import stated_answer
-from orchestration_nb.evals.values import NO_DATA, data_of, last_number, number_of, plain_words
+from orchestration_nb.routing.answers import stated_answer
+from orchestration_nb.routing.values import NO_DATA, data_of, last_number, number_of, plain_words
 
 
 @pytest.mark.parametrize(
