@@ -98,7 +98,7 @@ def curve(escalation: Escalation) -> Curve:
 def apgr(quality_small: ArrayLike, quality_strong: ArrayLike, scores: ArrayLike) -> float | None:
     """The area under the share of the quality gap recovered against the share of items escalated.
 
-    .5 is what random escalation comes to; 1 cannot be had.
+    .5 is what random escalation comes to. It can pass 1: who knew the answers would beat the strong model.
 
     Args:
         quality_small: Of the small model or the cheap reply, per item.

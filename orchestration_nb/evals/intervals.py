@@ -193,7 +193,7 @@ def percentile_differences(
     drawn = np.concatenate(
         [
             np.stack([_weighted_percentiles(values, weights, shares) for values in table.T])
-            for weights in _resamples(reference.size, draws, seed)
+            for weights in resamples(reference.size, draws, seed)
         ],
         axis=1,
     )  # [strategies, resamples, shares]
@@ -244,13 +244,23 @@ def paired(ours: ArrayLike, theirs: ArrayLike) -> Floats:
     return left - right
 
 
+def resamples(n: int, draws: int, seed: int) -> Iterator[Floats]:
+    """How often each item is drawn, [items, resamples], in blocks that fit in memory; the same for the same seed."""
+    dice = np.random.default_rng(seed)
+    rows = max(1, _BLOCK // n)
+    for start in range(0, draws, rows):
+        many = min(rows, draws - start)
+        picks = dice.integers(n, size=(many, n), dtype=np.int32) * np.int64(many) + np.arange(many)[:, None]
+        yield np.bincount(picks.ravel(), minlength=many * n).reshape(n, many).astype(np.float64)
+
+
 def _studentised(table: Floats, draws: int, seed: int) -> list[MeanDifference]:
     n, columns = table.shape
     means = table.mean(axis=0)
     centred = table - means
     errors = centred.std(axis=0, ddof=1) / math.sqrt(n)
     moments = np.hstack([centred, centred**2]).T
-    sums = np.concatenate([moments @ weights for weights in _resamples(n, draws, seed)], axis=1).T / n
+    sums = np.concatenate([moments @ weights for weights in resamples(n, draws, seed)], axis=1).T / n
     shift, square = sums[:, :columns], sums[:, columns:]
     spread = np.sqrt(np.maximum(square - shift**2, 0.0) / (n - 1))
     least = np.where(errors > 0, _LEAST_ERROR * errors, 1.0)
@@ -265,16 +275,6 @@ def _studentised(table: Floats, draws: int, seed: int) -> list[MeanDifference]:
         )
         for column in range(columns)
     ]
-
-
-def _resamples(n: int, draws: int, seed: int) -> Iterator[Floats]:
-    """How often each item is drawn, [items, resamples], in blocks that fit in memory."""
-    dice = np.random.default_rng(seed)
-    rows = max(1, _BLOCK // n)
-    for start in range(0, draws, rows):
-        many = min(rows, draws - start)
-        picks = dice.integers(n, size=(many, n), dtype=np.int32) * np.int64(many) + np.arange(many)[:, None]
-        yield np.bincount(picks.ravel(), minlength=many * n).reshape(n, many).astype(np.float64)
 
 
 def _weighted_percentiles(values: Floats, weights: Floats, shares: Sequence[float]) -> Floats:

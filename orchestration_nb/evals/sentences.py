@@ -28,6 +28,22 @@ def sentences(verdict: Verdict, *, latency_is_modelled: bool = False) -> list[st
     return told
 
 
+def router_sentence(ours: str, theirs: str, interval: Interval | None) -> str:
+    """What the difference of two routers' APGR says, such as of a learned one and the slice prior.
+
+    Args:
+        ours: Name of the one router.
+        theirs: Name of the other.
+        interval: Of the difference (:func:`orchestration_nb.evals.routers.apgr_difference`).
+    """
+    if interval is None:
+        return f"{ours} and {theirs} cannot be compared: the strong model is not surely better than the small one."
+    told = f"APGR {_signed(interval.estimate, '.3f')} ({_range(interval, lambda value: _signed(value, '.3f'))})"
+    if interval.low <= 0 <= interval.high:
+        return f"{ours} ties {theirs}: {told} holds 0."
+    return f"{ours} routes {'better' if interval.low > 0 else 'worse'} than {theirs}: {told}."
+
+
 def _quality(verdict: Verdict) -> list[str]:
     ours, theirs, rules = verdict.strategy, verdict.reference, verdict.rules
     interval = verdict.quality.interval
