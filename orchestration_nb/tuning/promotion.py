@@ -193,7 +193,9 @@ def begin(settings: RolloutSettings | None = None) -> Rollout:
 def advance(rollout: Rollout, items: Iterable[Evidence] = ()) -> tuple[Rollout, Step]:
     """Takes in what some items came to, and looks once.
 
-    Pairs that come in late, in the canary, count on both sides. What comes in after the end changes nothing.
+    Who answers in the canary must be drawn at random, item by item, with the settings' share from first to last. Pairs
+    that come in late, in the canary, count on both sides. What comes in after the end changes nothing: an undecided
+    candidate may begin another rollout, but not prolong this one.
 
     Args:
         rollout: Where the candidate stood.

@@ -24,6 +24,7 @@ from orchestration_nb.tuning.promotion import (
 )
 
 NO_SHADOW = RolloutSettings(shadow_least_items=0, shadow_most_items=0)
+HALF = replace(NO_SHADOW, canary_share=0.5)
 LOOK_ITEMS = 50
 
 
@@ -69,19 +70,22 @@ def to_the_end(items: Items, settings: RolloutSettings) -> tuple[Rollout, Step]:
     """Whole blocks of items at once, for speed: one look per 50 pairs, or per about 50 of the candidate's items."""
     rollout, step = advance(begin(settings))
     while rollout.stage in OPEN:
-        shadow = rollout.stage == "shadow"
-        n = LOOK_ITEMS if shadow else round(LOOK_ITEMS / settings.canary_share)
-        quality, other_quality, cost, other_cost = items.draw(n)
-        ours = np.ones(n, dtype=bool) if shadow else items.dice.random(n) < settings.canary_share
-        theirs = ours if shadow else ~ours
-        sums = rollout.shadow if shadow else rollout.canary
-        sums = Sums(
-            quality=block(sums.quality, quality, other_quality, ours, theirs),
-            cost_usd=block(sums.cost_usd, cost, other_cost, ours, theirs),
-        )
-        rollout = replace(rollout, shadow=sums) if shadow else replace(rollout, canary=sums)
-        rollout, step = advance(rollout)
+        rollout, step = look(rollout, items)
     return rollout, step
+
+
+def look(rollout: Rollout, items: Items) -> tuple[Rollout, Step]:
+    settings, shadow = rollout.settings, rollout.stage == "shadow"
+    n = LOOK_ITEMS if shadow else round(LOOK_ITEMS / settings.canary_share)
+    quality, other_quality, cost, other_cost = items.draw(n)
+    ours = np.ones(n, dtype=bool) if shadow else items.dice.random(n) < settings.canary_share
+    theirs = ours if shadow else ~ours
+    sums = rollout.shadow if shadow else rollout.canary
+    sums = Sums(
+        quality=block(sums.quality, quality, other_quality, ours, theirs),
+        cost_usd=block(sums.cost_usd, cost, other_cost, ours, theirs),
+    )
+    return advance(replace(rollout, shadow=sums) if shadow else replace(rollout, canary=sums))
 
 
 def block(
@@ -233,12 +237,27 @@ def outcomes(runs: int = 500, settings: RolloutSettings = NO_SHADOW, **world: fl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [NO_SHADOW, RolloutSettings()])
+@pytest.mark.parametrize("settings", [NO_SHADOW, HALF, RolloutSettings()])
 @pytest.mark.parametrize("quality", [0.8, 0.97])
 def test_where_nothing_differs_few_runs_are_promoted_or_rolled_back(settings: RolloutSettings, quality: float) -> None:
     stages, _ = outcomes(settings=settings, candidate=quality, incumbent=quality)
     assert stages["promoted"] <= 25
     assert stages["rolled_back"] <= 25
+
+
+@pytest.mark.slow
+def test_a_drop_in_the_midst_of_a_canary_is_rolled_back_too() -> None:
+    taken = []
+    for seed in range(200):
+        rollout, items = begin(NO_SHADOW), Items(seed)
+        while rollout.stage == "canary":
+            if rollout.canary.quality.candidate.n >= 600:
+                items.candidate = 0.7
+            rollout, step = look(rollout, items)
+        taken.append(rollout.canary.quality.candidate.n if step.stage == "rolled_back" else 9999)
+    print(f"after 600 equal items: median {np.median(taken):.0f}, p90 {np.quantile(taken, 0.9):.0f}")
+    assert np.mean(np.array(taken) < 9999) >= 0.95
+    assert np.median(taken) <= 600 + 700  # slower than one from the start: the equal items before it weigh against it
 
 
 @pytest.mark.slow
