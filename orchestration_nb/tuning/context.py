@@ -24,8 +24,8 @@ CONTEXT_SIZE = 7 + STEP_PLACES + WORD_PLACES
 
 _READ_CHARACTERS = 4000
 """Words are read from so much of the prompt; a book's first pages say what is asked."""
-_STEP_WEIGHT = 2.0
-"""How good a model is depends on the step more than on any one sign of the text."""
+_WORDS_WEIGHT = 0.5
+"""Length of the words' places: one word says less of which model suits than the step or the form does."""
 
 _CJK = "぀-ヿ㐀-鿿"  # written without spaces: each sign is taken for a word
 _WORD = re.compile(rf"[{_CJK}]|[^\W\d_{_CJK}]+")
@@ -36,7 +36,7 @@ def context_of(request: Request) -> NDArray[np.float64]:
     """The row of one request.
 
     Places: 1, length, share of digits, of signs, of capitals, lines, numbers, the step (hashed), the words (hashed
-    with a sign, as in Weinberger et al. 2009, and scaled to length 1).
+    with a sign, as in Weinberger et al. 2009, and scaled to one length).
 
     Args:
         request: Of it, the last user message and the name of the step are read.
@@ -47,7 +47,7 @@ def context_of(request: Request) -> NDArray[np.float64]:
     text = request.prompt
     row = np.zeros(CONTEXT_SIZE)
     row[:7] = _signs(text)
-    row[7 + zlib.crc32(request.origin.step.encode()) % STEP_PLACES] = _STEP_WEIGHT
+    row[7 + zlib.crc32(request.origin.step.encode()) % STEP_PLACES] = 1.0
     row[7 + STEP_PLACES :] = _words(text[:_READ_CHARACTERS])
     return row
 
@@ -74,4 +74,4 @@ def _words(text: str) -> NDArray[np.float64]:
         code = zlib.crc32(word.encode("utf-8", "replace"))
         places[code % WORD_PLACES] += 1.0 if code >> 31 else -1.0
     length = float(np.linalg.norm(places))
-    return places / length if length else places
+    return places * (_WORDS_WEIGHT / length) if length else places

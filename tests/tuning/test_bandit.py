@@ -73,10 +73,10 @@ def suits(model: str, text: str) -> float:
 
 @every_maker
 async def test_it_finds_out_which_model_suits_which_requests(make: Any, dice: random.Random) -> None:
-    texts = [dice.choice([SUM, POEM]) for _ in range(300)]
+    texts = [dice.choice([SUM, POEM]) for _ in range(600)]
     models = await taught(make("poet", "adder"), suits, texts)
     right = [suits(model, text) for model, text in zip(models, texts, strict=True)]
-    assert sum(right[150:]) / 150 >= 0.88
+    assert sum(right[450:]) / 150 >= 0.88
 
 
 @every_maker
@@ -134,13 +134,13 @@ async def test_thirty_two_at_once_with_late_and_missing_scores(make: Any, dice: 
         return suits(given.model, text)
 
     right: list[float] = []
-    for start in range(0, 640, 32):
+    for start in range(0, 960, 32):
         right += await asyncio.gather(*(one(start + each) for each in range(32)))
         dice.shuffle(late)
         while len(late) > 20:  # and these come in any order, some of them rounds later
             asked, given, text = late.pop()
             strategy.learn(asked, given, suits(given.model, text))
-    assert sum(right[320:]) / 320 >= 0.88
+    assert sum(right[800:]) / 160 >= 0.88
 
 
 async def test_requests_under_way_do_not_all_try_the_same_unknown_model() -> None:
