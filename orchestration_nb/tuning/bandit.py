@@ -74,7 +74,8 @@ def bandit(*models: str, method: Method = "linucb", cost_weight: float = 0.01, f
             counts on what these will tell. ``thompson`` asks each by the chance that it is the best, which suits
             scores that come late and in bulk.
         cost_weight: Quality per US dollar and thousand requests; see the module.
-        floor: Share of the requests, from 0 to 1, whose model is drawn evenly from all.
+        floor: Share of the requests, from 0 to 1, whose model is drawn evenly from all. Where models
+            are each other's opposites by request, LinUCB finds that out by these tries alone: give it 0.1 then.
 
     Raises:
         UsageError: If fewer than two models are named, or an option is out of its range.
