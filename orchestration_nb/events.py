@@ -317,8 +317,6 @@ class ComparisonStarted:
     step: str
     """The step that is scored."""
     scorer: str
-    gold: str | None
-    """The column that the scorer compares with."""
     slice_column: str | None = None
     items: int
     margin: float

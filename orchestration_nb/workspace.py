@@ -6,24 +6,21 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration_nb.calls import Timeouts
-from orchestration_nb.catalog import ALIASES, Catalog, Fallbacks, Model, Price
+from orchestration_nb.catalog import Model
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.config import (
     FILE_NAME,
-    ModelSettings,
     Settings,
     find_workspace,
     is_trusted,
     load_settings,
     user_folder,
 )
-from orchestration_nb.cost import prices
 from orchestration_nb.cost.budget import Budgets, LostCall
 from orchestration_nb.cost.burn import BurnWatch
 from orchestration_nb.cost.cache import ExactCache
@@ -44,6 +41,7 @@ from orchestration_nb.errors import (
     WorkspaceError,
 )
 from orchestration_nb.ledger import JournalFile, Ledger
+from orchestration_nb.models import ModelStatus, catalog_of, overridden, status_of
 from orchestration_nb.providers import Availability, Provider, build
 from orchestration_nb.providers.hosted import HostedProvider
 from orchestration_nb.providers.local import LocalProvider, discover
@@ -68,19 +66,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 NOT_THERE = Availability(usable=False, why="no provider has that name", where="")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelStatus:
-    """One line of ``%orchestrate models``."""
-
-    name: str
-    aliases: tuple[str, ...]
-    usable: bool
-    why: str
-    """Why it cannot be used, or where it is."""
-    price: Price | None
-    simulated: bool
 
 
 class Workspace:
@@ -127,7 +112,7 @@ class Workspace:
             folder=self.folder,
             recorded=RecordedCalls(self.ledger, self._listed),
         )
-        self.catalog = _catalog(self.settings, self.providers)
+        self.catalog = catalog_of(self.settings, self.providers)
         self.catalog.search = self._search
         if self.settings.replay.folder:
             self._look_at_recordings()
@@ -183,7 +168,7 @@ class Workspace:
 
     def _status(self, name: str, aliases: tuple[str, ...], available: Mapping[str, Availability]) -> ModelStatus:
         try:
-            return _status(self.catalog.resolve(name), aliases, available)
+            return status_of(self.catalog.resolve(name), aliases, available)
         except UnknownModelError:  # an alias of orchestrate.toml that stands for nothing: said, and the rest is listed
             why = "there is no such model"
             return ModelStatus(name=name, aliases=aliases, usable=False, why=why, price=None, simulated=False)
@@ -236,7 +221,7 @@ class Workspace:
         self.catalog.add(provider.models())
         for name, override in self.settings.models.items():
             if name.startswith(_REPLAY):
-                self.catalog.add([_overridden(self.catalog, name, override)])
+                self.catalog.add([overridden(self.catalog, name, override)])
 
     def _refuse_unrecorded(self, full: str) -> None:
         """Says that there are no recordings rather than that there is no such model."""
@@ -413,8 +398,6 @@ class Workspace:
 
 
 _REPLAY = "replay/"
-_CLOSED = frozenset({"sim", "replay"})
-"""Providers whose models are simulated, and all listed."""
 
 
 def _refuse_unusable(name: str, available: Availability) -> None:
@@ -445,58 +428,3 @@ def _stamp(folder: Path) -> _Stamp:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _catalog(settings: Settings, providers: Mapping[str, Provider]) -> Catalog:
-    catalog = Catalog(
-        aliases={**ALIASES, **settings.aliases},
-        open_providers=frozenset(providers) - _CLOSED,
-        price_of=prices.lookup,
-    )
-    for provider in providers.values():
-        catalog.add(provider.models())
-    for name, override in settings.models.items():
-        catalog.add([_overridden(catalog, name, override)])
-    return catalog
-
-
-def _overridden(catalog: Catalog, name: str, override: ModelSettings) -> Model:
-    provider, _, wire_name = name.partition("/")
-    known = catalog.models.get(name) or Model(provider=provider, wire_name=wire_name, simulated=provider in _CLOSED)
-    price = known.price
-    if override.input_usd_per_mtok is not None and override.output_usd_per_mtok is not None:
-        price = Price(
-            input_usd_per_mtok=override.input_usd_per_mtok,
-            output_usd_per_mtok=override.output_usd_per_mtok,
-            cached_usd_per_mtok=override.cached_usd_per_mtok,
-            cache_write_usd_per_mtok=override.cache_write_usd_per_mtok,
-            reasoning_usd_per_mtok=override.reasoning_usd_per_mtok,
-        )
-    return replace(
-        known,
-        price=price,
-        context_tokens=override.context_tokens or known.context_tokens,
-        max_output_tokens=override.max_output_tokens or known.max_output_tokens,
-        fallbacks=_fallbacks(override),
-    )
-
-
-def _fallbacks(override: ModelSettings) -> Fallbacks | None:
-    if not (override.fallback or override.context_window_fallback or override.content_policy_fallback):
-        return None
-    return Fallbacks(
-        error=override.fallback,
-        context_window=override.context_window_fallback,
-        content_policy=override.content_policy_fallback,
-    )
-
-
-def _status(model: Model, aliases: tuple[str, ...], available: Mapping[str, Availability]) -> ModelStatus:
-    here = available.get(model.provider)
-    usable = here is not None and here.usable
-    why = "no such provider" if here is None else (here.where if usable else here.why)
-    if usable and model.price is None:
-        why = f"{why}; no price known: give one in orchestrate.toml"
-    return ModelStatus(
-        name=model.name, aliases=aliases, usable=usable, why=why, price=model.price, simulated=model.simulated
-    )

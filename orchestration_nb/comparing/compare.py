@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Unpack
+from typing import Any, Final, Required, Unpack, cast
 
 from orchestration_nb.calls import Strategy
 from orchestration_nb.comparing.comparison import Comparison, ComparisonSetup
@@ -22,52 +22,43 @@ from orchestration_nb.routing.fallback import models_of
 from orchestration_nb.routing.single import single
 from orchestration_nb.workspace import Workspace
 
+MARGIN: Final = 0.02
 _NOT_HERE: Final = ("strategy", "model", "batch", "resumes")
 
 
-def compare(  # noqa: PLR0913 - each is a choice of its own
-    flow: Flow,
-    *,
-    over: Any,
-    strategies: Sequence[str | Strategy],
-    scorer: str | Scorer | StepScorer,
-    reference: str | None = None,
-    models: Sequence[str] | None = None,
-    slices: str | None = None,
-    margin: float = 0.02,
-    **options: Unpack[RunOptions],
-) -> Comparison:
+class How(RunOptions, total=False):
+    """How strategies are compared, beside how their runs are run.
+
+    Of :class:`~orchestration_nb.options.RunOptions`, ``strategy``, ``model``, ``batch`` and ``resumes`` do not go
+    together with a comparison.
+    """
+
+    strategies: Required[Sequence[str | Strategy]]
+    """Names, texts such as ``fallback(fast, strong)``, async functions of ``(request, ask)``, or models."""
+    scorer: Required[str | Scorer | StepScorer]
+    """``STEP=SCORER:COLUMN``, or a function of (value, item) for the last step that asks a model."""
+    reference: str | None
+    """The strategy that the others are held against; ``None``: the best single model, chosen on the other half of the
+    items."""
+    models: Sequence[str] | None
+    """Single models to show beside the strategies; ``None``: all that the strategies are known to ask."""
+    slices: str | None
+    """A column whose values are shown apart."""
+    margin: float
+    """A strategy whose quality is worse by no more than this is non-inferior; 0.02 unless set."""
+
+
+def compare(flow: Flow, *, over: Any, **how: Unpack[How]) -> Comparison:
     """Compares strategies on the same items and waits for the end; see :func:`start_comparison`.
 
     ::
 
         compare(triage, over=tickets, strategies=["cascade", "fast"], scorer="queue=label:queue")
     """
-    return start_comparison(
-        flow,
-        over=over,
-        strategies=strategies,
-        scorer=scorer,
-        reference=reference,
-        models=models,
-        slices=slices,
-        margin=margin,
-        **options,
-    ).wait()
+    return start_comparison(flow, over=over, **how).wait()
 
 
-def start_comparison(  # noqa: PLR0913 - each is a choice of its own
-    flow: Flow,
-    *,
-    over: Any,
-    strategies: Sequence[str | Strategy],
-    scorer: str | Scorer | StepScorer,
-    reference: str | None = None,
-    models: Sequence[str] | None = None,
-    slices: str | None = None,
-    margin: float = 0.02,
-    **options: Unpack[RunOptions],
-) -> Comparison:
+def start_comparison(flow: Flow, *, over: Any, **how: Unpack[How]) -> Comparison:
     """Starts a comparison and returns at once.
 
     Only steps without ``model=`` and ``strategy=`` vary. Each distinct question (request, model, number of the sample)
@@ -77,29 +68,21 @@ def start_comparison(  # noqa: PLR0913 - each is a choice of its own
     Args:
         flow: What is run.
         over: A DataFrame or a list of dictionaries, an item a row.
-        strategies: Names, texts such as ``fallback(fast, strong)``, async functions of ``(request, ask)``, or models.
-        scorer: ``STEP=SCORER:COLUMN``, or a function of (value, item) for the last step that asks a model.
-        reference: The one that the others are held against, by its name. ``None``: the best single model, chosen on
-            the other half of the items.
-        models: Single models to show beside the strategies; ``None``: all that the strategies are known to ask.
-        slices: A column whose values are shown apart.
-        margin: A strategy whose quality is worse by no more than this is non-inferior.
-        **options: See :class:`~orchestration_nb.options.RunOptions`; ``strategy``, ``model``, ``batch`` and ``resumes``
-            do not go together with a comparison.
+        **how: See :class:`How`.
 
     Raises:
         OrchestrationError: If it cannot be run at all; nothing was paid then.
     """
+    strategies, scorer = how["strategies"], how["scorer"]
+    reference, models = how.get("reference"), how.get("models")
+    slices, margin = how.get("slices"), how.get("margin", MARGIN)
+    own = How.__annotations__.keys() - RunOptions.__annotations__.keys()
+    options = cast("RunOptions", {name: value for name, value in how.items() if name not in own})
     workspace, table = flow.workspace, _table(over, options)
     named = _named(workspace, strategies)
     for model in _models_of(workspace, named) if models is None else models:
         named.setdefault(model, single(model))
-    if reference is not None and reference not in named:
-        raise UsageError(f"The reference {reference!r} is not compared.", hint=f"Name one of: {', '.join(named)}.")
-    if slices is not None and slices not in table.columns:
-        raise UsageError(f"There is no column {slices!r} to slice by.", hint=f"There are: {', '.join(table.columns)}.")
-    if not 0 <= margin < math.inf:
-        raise UsageError(f"A margin of {margin!r} is none.", hint="Write margin=0.02 for two points.")
+    _check(table, named, reference=reference, slices=slices, margin=margin)
     items = list(table.items())
     step_scorer = _scorer(flow, scorer, table).ready(items)
     users = tuple(_name_of(strategy) for strategy in strategies)
@@ -127,11 +110,20 @@ def start_comparison(  # noqa: PLR0913 - each is a choice of its own
         scorer=step_scorer,
         bank=PayingBank(workspace.catalog.resolve, workspace.clock, workspace.engine.loop),
         concurrency=count(options, workspace.settings.concurrency),
-        gold=None,
     )
-    comparison = Comparison(setup, items, running)
     running.start(flow, named, options)
-    return comparison
+    return Comparison(setup, items, running)
+
+
+def _check(
+    table: Table, named: Mapping[str, Strategy], *, reference: str | None, slices: str | None, margin: float
+) -> None:
+    if reference is not None and reference not in named:
+        raise UsageError(f"The reference {reference!r} is not compared.", hint=f"Name one of: {', '.join(named)}.")
+    if slices is not None and slices not in table.columns:
+        raise UsageError(f"There is no column {slices!r} to slice by.", hint=f"There are: {', '.join(table.columns)}.")
+    if not 0 <= margin < math.inf:
+        raise UsageError(f"A margin of {margin!r} is none.", hint="Write margin=0.02 for two points.")
 
 
 def _table(over: Any, options: RunOptions) -> Table:

@@ -42,7 +42,6 @@ class Running:
     scorer: StepScorer
     bank: Bank
     concurrency: int
-    gold: str | None
     answers: dict[str, Mapping[int, Answer]] = field(default_factory=dict)
     status: RunStatus = "running"
     error: OrchestrationError | None = None
@@ -239,7 +238,6 @@ class Running:
             reference=setup.reference,
             step=setup.step,
             scorer=setup.scorer,
-            gold=self.gold,
             slice_column=setup.slice_column,
             items=len(self.items),
             margin=setup.margin,

@@ -112,7 +112,7 @@ create table scores (
     reason varchar, cost_usd double, scored_at timestamp);
 create table comparisons (
     comparison_id varchar not null, kind varchar, flow varchar, strategies varchar[], reference varchar, step varchar,
-    scorer varchar, gold varchar, slice_column varchar, items bigint, margin double, seed bigint,
+    scorer varchar, slice_column varchar, items bigint, margin double, seed bigint,
     started_at timestamp, status varchar, error varchar, questions bigint, cost_usd double, billed_usd double,
     finished_at timestamp, segment varchar);
 create table compared (
@@ -269,7 +269,7 @@ _SCORE = Load(
 _COMPARISON_STARTED = Load(
     columns=_columns("""
         comparison_id varchar; kind varchar; flow varchar; strategies varchar[]; reference varchar; step varchar;
-        scorer varchar; gold varchar; slice_column varchar; items bigint; margin double; seed bigint;
+        scorer varchar; slice_column varchar; items bigint; margin double; seed bigint;
         started_at timestamp; segment varchar"""),
     required=("comparison_id", "started_at"),
     into=("insert into comparisons by name select *, 'running' as status from staged_comparison_started",),

@@ -99,7 +99,7 @@ def test_a_floor_imports_only_from_floors_below() -> None:
 def test_every_room_stands_on_a_floor() -> None:
     contracts = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = [layer for contract in contracts for layer in contract["layers"]]
-    placed = {room.strip() for layer in layers for room in re.split(r"[|:]", layer)}
+    placed = {room.strip().strip("()") for layer in layers for room in re.split(r"[|:]", layer)}
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert {f"orchestration_nb.{room}" for room in rooms - {"__init__", "testing"}} <= placed
 
