@@ -68,7 +68,7 @@ def apgr_difference(
 
 
 def _areas(scores: Floats, gap: Floats, weights: Floats) -> Floats:
-    """The APGR of each resample, groups of equal scores kept together; nan where the strong model is no better in it."""
+    """The APGR of each resample, equal scores kept together; nan where the strong model is no better in it."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
