@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.flow import draw
 from orchestration_nb.flows import Flow
 from orchestration_nb.ledger import RunDetails
 from orchestration_nb.notebook import markup
+from orchestration_nb.notebook.compare_screen import show_comparison
 from orchestration_nb.notebook.details import details_card, details_text
 from orchestration_nb.notebook.planned import plan_card, plan_text
 from orchestration_nb.notebook.screen import account_bundle, progress_bundle
@@ -39,6 +41,8 @@ def plan_bundle(plan: Plan) -> dict[str, str]:
 
 def register(shell: Any) -> None:
     """Shows flows, plans, runs and what the ledger knows of a run in their own way."""
+    # It is more than one output: a table, a figure, and what can be clicked.
+    shell.display_formatter.ipython_display_formatter.for_type(Comparison, lambda one: show_comparison(shell, one))
     html, text = (shell.display_formatter.formatters[kind] for kind in ("text/html", "text/plain"))
     html.for_type(Flow, lambda flow: flow_bundle(flow)["text/html"])
     html.for_type(Plan, lambda plan: plan_bundle(plan)["text/html"])
@@ -49,6 +53,7 @@ def register(shell: Any) -> None:
 
 def unregister(shell: Any) -> None:
     """Takes them away again."""
+    shell.display_formatter.ipython_display_formatter.type_printers.pop(Comparison, None)
     for kind in ("text/html", "text/plain"):
         formatter = shell.display_formatter.formatters[kind]
         for shown in (Flow, Plan, Run, RunDetails):

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.errors import UsageError
 from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.arguments import near_miss
@@ -23,6 +24,8 @@ class Session:
     """The run that was started last."""
     background: list[Run] = field(default_factory=list)
     """Runs that were started with ``--background``, oldest first."""
+    comparison: Comparison | None = None
+    """The comparison that was started last."""
 
     @property
     def namespace(self) -> dict[str, Any]:

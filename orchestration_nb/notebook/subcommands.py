@@ -12,6 +12,7 @@ from orchestration_nb.errors import UsageError
 from orchestration_nb.ledger import GROUPINGS
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
+from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, COMPARE_USAGE, compare_strategies
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.simulation import USAGE, simulate
@@ -171,6 +172,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         words=("--budget",),
     ),
     "cancel": Subcommand(do=cancel, usage="cancel [RUN]", about="cancel a run under way; what is done is kept"),
+    "compare": Subcommand(
+        do=compare_strategies,
+        usage=COMPARE_USAGE.removeprefix("%orchestrate "),
+        about="run strategies on the same items, each question paid once, and see which is better",
+        words=("export", *(flag.name for flag in COMPARE_FLAGS)),
+    ),
     "spend": Subcommand(
         do=show_spend,
         usage=SPEND_USAGE.removeprefix("%orchestrate "),
