@@ -1,0 +1,147 @@
+"""Learned strategies on disk: ``.orchestrate/strategies/<name>/`` holds ``strategy.json`` and ``weights.npz``.
+
+JSON says what it is, what it was fitted on and what was measured; the arrays are numbers only (no pickle), and words
+stand in them as hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from orchestration_nb.errors import UsageError
+from orchestration_nb.state.folder import FOLDER_NAME, private_folder
+from orchestration_nb.tuning.features import Features
+from orchestration_nb.tuning.learned import FORMAT_VERSION, LearnedRouter
+from orchestration_nb.tuning.regression import Heads, Platt
+from orchestration_nb.tuning.thresholds import Realised, Threshold
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w{0,63}")
+_FEATURES: Final = ("buckets", "rarity", "mean", "deviation", "root", "own")
+_JSON, _ARRAYS = "strategy.json", "weights.npz"
+
+
+def save(router: LearnedRouter, workspace: Path, name: str) -> Path:
+    """Writes a learned strategy; one of the same name is replaced.
+
+    Args:
+        router: What was learned.
+        workspace: The folder that holds ``orchestrate.toml``, or would.
+        name: A Python name, by which it can be loaded.
+
+    Returns:
+        The strategy's folder.
+
+    Raises:
+        UsageError: If the name is none.
+    """
+    folder = _folder(workspace, name)
+    private_folder(workspace)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    arrays = {each: getattr(router.features, each) for each in _FEATURES}
+    with (folder / f"{_ARRAYS}.new").open("wb") as file:
+        np.savez_compressed(
+            file,
+            **arrays,
+            weights=router.heads.weights,
+            levels=router.heads.levels,
+            slopes=router.calibration.slopes,
+            shifts=router.calibration.shifts,
+        )
+    (folder / f"{_JSON}.new").write_text(json.dumps(_described(router), indent=1, allow_nan=False) + "\n", "utf-8")
+    for each in (_ARRAYS, _JSON):
+        (folder / f"{each}.new").replace(folder / each)
+    return folder
+
+
+def load(workspace: Path, name: str) -> LearnedRouter:
+    """Reads a learned strategy back.
+
+    Args:
+        workspace: The folder that holds ``orchestrate.toml``, or would.
+        name: As it was saved.
+
+    Raises:
+        UsageError: If there is none of that name, or its files cannot be used.
+    """
+    folder = _folder(workspace, name)
+    if not (folder / _JSON).is_file():
+        there = sorted(path.parent.name for path in folder.parent.glob(f"*/{_JSON}"))
+        raise UsageError(
+            f"No learned strategy {name!r} is saved here.",
+            hint=f"There are: {', '.join(there)}." if there else "Fit one, and save it.",
+        )
+    try:
+        told = json.loads((folder / _JSON).read_text("utf-8"))
+        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
+            arrays = {each: file[each] for each in file.files}
+        return _read(told, arrays)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"The learned strategy {name!r} cannot be read: {type(error).__name__}.",
+            hint="Fit it again, and save it under the same name.",
+        ) from error
+
+
+def _described(router: LearnedRouter) -> dict[str, Any]:
+    threshold, expected = router.threshold, router.threshold.expected
+    return {
+        "version": FORMAT_VERSION,
+        "kind": "cascade" if router.reads_replies else "router",
+        "cheap": list(router.cheap),
+        "strong": router.strong,
+        "groups": list(router.features.groups),
+        "threshold": {
+            "value": threshold.value if np.isfinite(threshold.value) else None,
+            "target": threshold.target,
+            "level": threshold.level,
+            "expected": {each: _number(getattr(expected, each)) for each in Realised.__dataclass_fields__},
+        },
+        "fingerprint": router.fingerprint,
+        "figures": {key: _number(value) for key, value in router.figures.items()},
+    }
+
+
+def _read(told: Mapping[str, Any], arrays: Mapping[str, Any]) -> LearnedRouter:
+    if told["version"] != FORMAT_VERSION:
+        raise UsageError(
+            f"The learned strategy was saved in format {told['version']!r}; this version reads {FORMAT_VERSION}.",
+            hint="Update the package, or fit the strategy again.",
+        )
+    threshold = told["threshold"]
+    value = -np.inf if threshold["value"] is None else float(threshold["value"])
+    expected = Realised(**{key: _float(each) for key, each in threshold["expected"].items()})
+    router = LearnedRouter(
+        cheap=tuple(told["cheap"]),
+        strong=told["strong"],
+        reads_replies=told["kind"] == "cascade",
+        features=Features(groups=tuple(told["groups"]), **{each: arrays[each] for each in _FEATURES}),
+        heads=Heads(weights=arrays["weights"], levels=arrays["levels"]),
+        calibration=Platt(slopes=arrays["slopes"], shifts=arrays["shifts"]),
+        threshold=Threshold(value=value, target=threshold["target"], level=threshold["level"], expected=expected),
+        fingerprint=told["fingerprint"],
+        figures={key: _float(each) for key, each in told["figures"].items()},
+    )
+    if router.heads.weights.shape != (len(router.models), router.features.width):
+        raise ValueError("weights.npz does not belong to strategy.json")
+    return router
+
+
+def _folder(workspace: Path, name: str) -> Path:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name a strategy.", hint="Write letters, digits and _, such as my_router.")
+    return workspace / FOLDER_NAME / "strategies" / name
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _float(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
