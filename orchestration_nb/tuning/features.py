@@ -31,10 +31,6 @@ GROUPS: Final[tuple[Group, ...]] = (*PROMPT_GROUPS, "reply", "agreement")
 
 SURFACE: Final = "surface"
 _BUCKETS: Final = 1 << 20
-_OWN_OF_PROMPTS = 0.15
-"""What is hard for one model is mostly hard for all."""
-_OWN_OF_REPLIES = 1.0
-"""What a cheap reply shows says much of its own model, and little of another."""
 _RAREST = 3
 """Items that a word must stand in; what is rarer says nothing that would hold elsewhere."""
 _COMMONEST = 0.9
@@ -122,8 +118,6 @@ class Features:
     """Its standard deviation; 0 where it never varies."""
     root: Floats
     """The root of the size of its block."""
-    own: Floats
-    """Per column: how freely a model's weight may leave what the models share."""
 
     @classmethod
     def learn(cls, read: Readings) -> Features:
@@ -133,9 +127,6 @@ class Features:
         found, documents = found[fit], documents[fit]
         kept = np.sort(np.argsort(-documents, kind="stable")[:_MOST_COLUMNS])
         deviation = read.plain.std(axis=0)
-        prompt = [size for size, of_prompt in zip(read.sizes, [SURFACE in read.groups], strict=False) if of_prompt]
-        own = np.full(len(kept) + read.plain.shape[1], _OWN_OF_REPLIES)
-        own[: len(kept) + sum(prompt)] = _OWN_OF_PROMPTS
         return cls(
             groups=read.groups,
             buckets=found[kept],
@@ -143,13 +134,17 @@ class Features:
             mean=read.plain.mean(axis=0),
             deviation=np.where(deviation > 1e-9, deviation, 0.0),
             root=np.repeat(np.sqrt(read.sizes), read.sizes),
-            own=own,
         )
 
     @property
     def width(self) -> int:
         """How many columns there are."""
         return len(self.buckets) + len(self.mean)
+
+    @property
+    def prompt_columns(self) -> int:
+        """How many of them, from the first on, are known before any model is asked."""
+        return len(self.buckets) + (len(surface("")) if SURFACE in self.groups else 0)
 
     def rows(self, read: Readings) -> Rows:
         """The items as numbers."""

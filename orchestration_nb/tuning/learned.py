@@ -21,16 +21,22 @@ from numpy.typing import NDArray
 
 from orchestration_nb.calls import Ask, Reply, Request, Strategy
 from orchestration_nb.errors import CallError, UsageError
+from orchestration_nb.evals.curves import Escalation, apgr
 from orchestration_nb.tuning.features import GROUPS, PROMPT_GROUPS, Features, Floats, Places, Readings, Seen, read
-from orchestration_nb.tuning.regression import Heads, Platt, fit_heads, fit_platt
+from orchestration_nb.tuning.regression import Heads, Platt, fit_heads, fit_platt, log_loss
 from orchestration_nb.tuning.signs import said
-from orchestration_nb.tuning.thresholds import DEFAULT_LEVEL, Escalation, Threshold, threshold_for
+from orchestration_nb.tuning.thresholds import DEFAULT_LEVEL, Realised, Threshold, realised, threshold_for
 
 MINIMUM_LABELS: Final = 100
 """Scored items below which nothing is fitted: the bound on a threshold would be wider than what it decides."""
 FORMAT_VERSION: Final = 1
 """Of what is saved."""
-_FOLDS = 5
+_FOLDS = 10
+_TRIAL_FOLDS = 3
+_FREEDOMS = (0.05, 0.5)
+"""How freely a model's weights on the prompt may leave the shared ones: hardly, or well."""
+_FREEDOM_OF_REPLIES = 1.0
+"""What a cheap reply shows says much of its own model, and little of another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,6 +70,21 @@ class Examples:
         """The quality of a model's replies, missing ones as 0."""
         return np.clip(np.nan_to_num(np.asarray(self.quality[model], dtype=np.float64)), 0.0, 1.0)
 
+    def costs(self, model: str) -> Floats:
+        """The list price of a model's replies, missing ones as 0."""
+        return np.nan_to_num(np.asarray(self.cost_usd[model], dtype=np.float64))
+
+    def take(self, places: Places) -> Examples:
+        """Some of the items, such as one half of them."""
+        return Examples(
+            prompts=[self.prompts[place] for place in places],
+            quality={model: np.asarray(each)[places] for model, each in self.quality.items()},
+            cost_usd={model: np.asarray(each)[places] for model, each in self.cost_usd.items()},
+            replies={model: [each[place] for place in places] for model, each in self.replies.items()},
+            steps=[self.steps[place] for place in places] if self.steps else (),
+            slices=[self.slices[place] for place in places] if self.slices else (),
+        )
+
     def fingerprint(self) -> str:
         """A digest of prompts and scores, by which a saved strategy says what it was fitted on."""
         digest = hashlib.sha256()
@@ -72,6 +93,28 @@ class Examples:
         for model in sorted(self.quality):
             digest.update(model.encode() + np.asarray(self.quality[model], dtype=np.float64).tobytes())
         return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldOut:
+    """Items that a fit had not seen: both ways that each can go, with the gain that is expected of the strong model."""
+
+    ways: Escalation
+    cost_strong_usd: Floats
+    """Of asking the strong model at once, per item."""
+
+    def at(self, threshold: float) -> Realised:
+        """What comes of a threshold on these items."""
+        return realised(self.ways, self.cost_strong_usd, threshold)
+
+    def threshold(self, target: float, level: float) -> Threshold:
+        """The threshold for a target, on a lower confidence bound."""
+        return threshold_for(self.ways, self.cost_strong_usd, target, level=level)
+
+    @property
+    def apgr(self) -> float | None:
+        """Area under the recovered share of the quality gap, over the share of items escalated."""
+        return apgr(self.ways.quality_kept, self.ways.quality_escalated, self.ways.scores)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +135,7 @@ class LearnedRouter:
     """Of the examples it was fitted on."""
     figures: Mapping[str, float]
     """What was measured on items that the fit had not seen."""
-    cross_fitted: Escalation | None = field(default=None, repr=False)
+    held_out: HeldOut | None = field(default=None, repr=False)
     """Those items, so that other thresholds can be set without fitting again; not saved."""
 
     @property
@@ -114,13 +157,13 @@ class LearnedRouter:
         Raises:
             UsageError: If it was loaded from a file: the items that a threshold is set on are not saved.
         """
-        if self.cross_fitted is None:
+        if self.held_out is None:
             raise UsageError(
                 "A saved strategy keeps the target that it was fitted to.",
                 hint="Fit it again with target=..., and save.",
             )
-        threshold = threshold_for(self.cross_fitted, target, level=level)
-        return replace(self, threshold=threshold, figures=_figures(self.cross_fitted, threshold))
+        threshold = self.held_out.threshold(target, level)
+        return replace(self, threshold=threshold, figures=_figures(self.held_out, threshold))
 
     def as_strategy(self, name: str = "learned") -> Strategy:
         """The strategy: an async function of ``(request, ask)``.
@@ -141,9 +184,9 @@ class LearnedRouter:
         learned.models = self.models  # type: ignore[attr-defined]
         return learned
 
-    def escalation(self, examples: Examples) -> Escalation:
-        """Examples it was not fitted on, ready for :meth:`~orchestration_nb.tuning.thresholds.Escalation.at`."""
-        return _escalation(examples, self.cheap, self.strong, self.reads_replies, self.chances(self.seen(examples)))
+    def on(self, examples: Examples) -> HeldOut:
+        """What it would do with examples that it was not fitted on."""
+        return _held_out(examples, self.cheap, self.strong, self.reads_replies, self.chances(self.seen(examples)))
 
     def seen(self, examples: Examples) -> list[Seen]:
         """What it reads of examples."""
@@ -186,9 +229,10 @@ def _judged(router: LearnedRouter, seen: Seen) -> tuple[int, str]:
     """The place of the model that the item should go to, and why."""
     chances = router.chances([seen])
     gain, best = float(gains_of(chances)[0]), int(chances[0, :-1].argmax())
-    place = len(router.cheap) if gain > router.threshold.value else best
+    goes = gain >= router.threshold.value
+    place = len(router.cheap) if goes else best
     told = ", ".join(f"{model} {chance:.2f}" for model, chance in zip(router.models, chances[0], strict=True))
-    side = "above" if gain > router.threshold.value else "not above"
+    side = "at least" if goes else "below"
     return place, (
         f"chance of a good reply: {told}; {router.strong} would add {gain:.3f}, {side} {router.threshold.value:.3f}: "
         f"{router.models[place]} answers"
@@ -223,19 +267,12 @@ def fit(
     """
     _check(examples, cheap, strong)
     reads_replies = not set(groups) <= set(PROMPT_GROUPS) and all(model in examples.replies for model in cheap)
-    readings = read(examples.seen(cheap if reads_replies else ()), groups)
-    models = (*cheap, strong)
-    others = [model for model in examples.quality if model not in models]
-    quality = np.stack([examples.scores(model) for model in models], axis=1)
-    rest = np.stack([examples.scores(model) for model in others], axis=1) if others else None
-    logits = np.empty_like(quality)
-    for train, test in folds(readings.items, _FOLDS, seed=seed):
-        features, heads = _fitted(readings, quality, rest, train)
-        logits[test] = heads.logits(features.rows(readings.take(test)))
-    calibration = fit_platt(logits, quality)
-    features, heads = _fitted(readings, quality, rest, np.arange(readings.items))
-    held_out = _escalation(examples, tuple(cheap), strong, reads_replies, calibration.chances(logits))
-    threshold = threshold_for(held_out, target, level=level)
+    lessons = _lessons(examples, (*cheap, strong), read(examples.seen(cheap if reads_replies else ()), groups))
+    logits, own = _cross_fitted(lessons, seed)
+    calibration = fit_platt(logits, lessons.quality)
+    features, heads = _fitted(lessons, np.arange(lessons.readings.items), own)
+    held_out = _held_out(examples, tuple(cheap), strong, reads_replies, calibration.chances(logits))
+    threshold = held_out.threshold(target, level)
     return LearnedRouter(
         cheap=tuple(cheap),
         strong=strong,
@@ -246,11 +283,11 @@ def fit(
         threshold=threshold,
         fingerprint=examples.fingerprint(),
         figures=_figures(held_out, threshold),
-        cross_fitted=held_out,
+        held_out=held_out,
     )
 
 
-def folds(count: int, number: int, *, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def folds(count: int, number: int, *, seed: int) -> list[tuple[Places, Places]]:
     """Seeded folds of ``count`` items, as (train, test) places; identical for the same seed."""
     parts = np.array_split(np.random.default_rng(seed).permutation(count), number)
     return [(np.concatenate(parts[:k] + parts[k + 1 :]), part) for k, part in enumerate(parts)]
@@ -261,42 +298,85 @@ def gains_of(chances: Floats) -> Floats:
     return np.asarray(chances[:, -1] - chances[:, :-1].max(axis=1))
 
 
-def _fitted(readings: Readings, quality: Floats, rest: Floats | None, places: Places) -> tuple[Features, Heads]:
-    some = readings.take(places)
-    features = Features.learn(some)
-    others = None if rest is None else rest[places]
-    return features, fit_heads(features.rows(some), features.own, quality[places], others)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Lessons:
+    """What is learned from, as arrays."""
+
+    readings: Readings
+    quality: Floats
+    """(items, models), of the models that may be asked."""
+    rest: Floats | None
+    """(items, other models)"""
 
 
-def _escalation(
-    examples: Examples, cheap: tuple[str, ...], strong: str, reads_replies: bool, chances: Floats
-) -> Escalation:
-    """Both ways each item can go: a cascade pays all its cheap calls, a router only the model that it picks."""
-    quality = np.stack([examples.scores(model) for model in cheap], axis=1)
-    cost = np.stack([np.nan_to_num(np.asarray(examples.cost_usd[model], dtype=np.float64)) for model in cheap], axis=1)
-    strong_cost = np.nan_to_num(np.asarray(examples.cost_usd[strong], dtype=np.float64))
-    best = chances[:, :-1].argmax(axis=1)
-    every = np.arange(len(best))
-    paid = cost.sum(axis=1) if reads_replies else np.zeros(len(best))
-    return Escalation(
-        gain=gains_of(chances),
-        cheap_quality=quality[every, best],
-        strong_quality=examples.scores(strong),
-        cheap_cost_usd=paid if reads_replies else cost[every, best],
-        strong_cost_usd=paid + strong_cost,
-        reference_cost_usd=strong_cost,
+def _lessons(examples: Examples, models: Sequence[str], readings: Readings) -> _Lessons:
+    others = [examples.scores(model) for model in examples.quality if model not in models]
+    return _Lessons(
+        readings=readings,
+        quality=np.stack([examples.scores(model) for model in models], axis=1),
+        rest=np.stack(others, axis=1) if others else None,
     )
 
 
-def _figures(items: Escalation, threshold: Threshold) -> dict[str, float]:
-    expected = threshold.expected
+def _cross_fitted(lessons: _Lessons, seed: int) -> tuple[Floats, float]:
+    """Log odds of each item by a fit that had not seen it, and how freely the models' weights may differ.
+
+    The latter is chosen on the first folds, by the log loss there.
+    """
+    parts = folds(lessons.readings.items, _FOLDS, seed=seed)
+    trial, rest = parts[:_TRIAL_FOLDS], parts[_TRIAL_FOLDS:]
+    tried = np.concatenate([test for _, test in trial])
+    logits, loss, own = np.zeros_like(lessons.quality), np.inf, _FREEDOMS[0]
+    for freedom in _FREEDOMS:
+        found = np.concatenate([_unseen(lessons, part, freedom) for part in trial])
+        if (lost := log_loss(1 / (1 + np.exp(-found)), lessons.quality[tried])) < loss:
+            loss, own, logits[tried] = lost, freedom, found
+    for part in rest:
+        logits[part[1]] = _unseen(lessons, part, own)
+    return logits, own
+
+
+def _unseen(lessons: _Lessons, part: tuple[Places, Places], own: float) -> Floats:
+    train, test = part
+    features, heads = _fitted(lessons, train, own)
+    return heads.logits(features.rows(lessons.readings.take(test)))
+
+
+def _fitted(lessons: _Lessons, places: Places, own: float) -> tuple[Features, Heads]:
+    some = lessons.readings.take(places)
+    features = Features.learn(some)
+    freedom = np.full(features.width, _FREEDOM_OF_REPLIES)
+    freedom[: features.prompt_columns] = own
+    rest = None if lessons.rest is None else lessons.rest[places]
+    return features, fit_heads(features.rows(some), freedom, lessons.quality[places], rest)
+
+
+def _held_out(examples: Examples, cheap: tuple[str, ...], strong: str, reads_replies: bool, chances: Floats) -> HeldOut:
+    """Both ways each item can go: a cascade pays all its cheap calls, a router only the model that it picks."""
+    quality = np.stack([examples.scores(model) for model in cheap], axis=1)
+    cost = np.stack([examples.costs(model) for model in cheap], axis=1)
+    best, every = chances[:, :-1].argmax(axis=1), np.arange(len(chances))
+    paid = cost.sum(axis=1) if reads_replies else np.zeros(len(chances))
+    ways = Escalation(
+        scores=gains_of(chances),
+        quality_kept=quality[every, best],
+        quality_escalated=examples.scores(strong),
+        cost_kept=paid if reads_replies else cost[every, best],
+        cost_escalated=paid + examples.costs(strong),
+    )
+    return HeldOut(ways=ways, cost_strong_usd=examples.costs(strong))
+
+
+def _figures(items: HeldOut, threshold: Threshold) -> dict[str, float]:
+    expected, area = threshold.expected, items.apgr
     return {
-        "items": float(len(items.gain)),
+        "items": float(len(items.cost_strong_usd)),
+        "apgr": float("nan") if area is None else area,
         "kept": expected.kept,
         "saved": expected.saved,
         "escalated": expected.escalated,
         "quality": expected.quality,
-        "strong_quality": float(items.strong_quality.mean()),
+        "strong_quality": float(items.ways.quality_escalated.mean()),
         "cost_usd": expected.cost_usd,
     }
 
@@ -313,6 +393,9 @@ def _check(examples: Examples, cheap: Sequence[str], strong: str) -> None:
             raise UsageError(
                 f"The examples hold no scores and costs of {model}.", hint=f"They hold: {', '.join(examples.quality)}."
             )
+        for name, held in (("scores", examples.quality), ("costs", examples.cost_usd), ("replies", examples.replies)):
+            if model in held and len(held[model]) != len(examples.prompts):
+                raise UsageError(f"There are {len(examples.prompts)} prompts and {len(held[model])} {name} of {model}.")
     labels = min(int(np.isfinite(np.asarray(examples.quality[model], dtype=np.float64)).sum()) for model in models)
     if labels < MINIMUM_LABELS:
         raise UsageError(

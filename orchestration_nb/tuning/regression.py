@@ -84,6 +84,12 @@ def fit_heads(rows: Rows, own: Floats, quality: Floats, rest: Floats | None) -> 
     return Heads(weights=shared + own * apart[:used], levels=_INTERCEPT * found[-heads:][:used])
 
 
+def log_loss(chances: Floats, quality: Floats) -> float:
+    """Mean of minus the log of the chance that was given to what happened."""
+    sure = np.clip(chances, 1e-6, 1 - 1e-6)
+    return float(-np.mean(quality * np.log(sure) + (1 - quality) * np.log(1 - sure)))
+
+
 def fit_platt(logits: Floats, quality: Floats) -> Platt:
     """Calibrates log odds on items that their fit had not seen; a slope is never negative."""
     fitted = [_platt(logits[:, model], quality[:, model]) for model in range(logits.shape[1])]

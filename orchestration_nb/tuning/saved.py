@@ -1,13 +1,18 @@
-"""Learned strategies on disk: ``.orchestrate/strategies/<name>/`` holds ``strategy.json`` and ``weights.npz``.
+"""Learned strategies on disk: ``.orchestrate/strategies/<name>/`` holds ``strategy.json`` and an NPZ.
 
 JSON says what it is, what it was fitted on and what was measured; the arrays are numbers only (no pickle), and words
-stand in them as hashes.
+stand in them as hashes. The JSON names the arrays by their digest and is replaced last, so that a reader finds the old
+strategy or the new one and never half of each.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
 import re
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from orchestration_nb.errors import UsageError
+from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.state.folder import FOLDER_NAME, private_folder
 from orchestration_nb.tuning.features import Features
 from orchestration_nb.tuning.learned import FORMAT_VERSION, LearnedRouter
@@ -23,8 +28,8 @@ from orchestration_nb.tuning.regression import Heads, Platt
 from orchestration_nb.tuning.thresholds import Realised, Threshold
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w{0,63}")
-_FEATURES: Final = ("buckets", "rarity", "mean", "deviation", "root", "own")
-_JSON, _ARRAYS = "strategy.json", "weights.npz"
+_FEATURES: Final = ("buckets", "rarity", "mean", "deviation", "root")
+_JSON = "strategy.json"
 
 
 def save(router: LearnedRouter, workspace: Path, name: str) -> Path:
@@ -45,18 +50,23 @@ def save(router: LearnedRouter, workspace: Path, name: str) -> Path:
     private_folder(workspace)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     arrays = {each: getattr(router.features, each) for each in _FEATURES}
-    with (folder / f"{_ARRAYS}.new").open("wb") as file:
-        np.savez_compressed(
-            file,
-            **arrays,
-            weights=router.heads.weights,
-            levels=router.heads.levels,
-            slopes=router.calibration.slopes,
-            shifts=router.calibration.shifts,
-        )
-    (folder / f"{_JSON}.new").write_text(json.dumps(_described(router), indent=1, allow_nan=False) + "\n", "utf-8")
-    for each in (_ARRAYS, _JSON):
-        (folder / f"{each}.new").replace(folder / each)
+    packed = io.BytesIO()
+    np.savez_compressed(
+        packed,
+        **arrays,
+        weights=router.heads.weights,
+        levels=router.heads.levels,
+        slopes=router.calibration.slopes,
+        shifts=router.calibration.shifts,
+        threshold=np.float64(router.threshold.value),
+    )
+    digest = hashlib.sha256(packed.getvalue()).hexdigest()
+    _replace(folder / _arrays(digest), packed.getvalue())
+    told = json.dumps({**_described(router), "digest": digest}, indent=1, allow_nan=False)
+    _replace(folder / _JSON, f"{told}\n".encode())
+    for old in folder.glob("weights-*.npz"):
+        if old.name != _arrays(digest):
+            old.unlink(missing_ok=True)
     return folder
 
 
@@ -68,7 +78,8 @@ def load(workspace: Path, name: str) -> LearnedRouter:
         name: As it was saved.
 
     Raises:
-        UsageError: If there is none of that name, or its files cannot be used.
+        UsageError: If there is none of that name.
+        WorkspaceError: If its files are damaged, or of another version of the package.
     """
     folder = _folder(workspace, name)
     if not (folder / _JSON).is_file():
@@ -79,11 +90,12 @@ def load(workspace: Path, name: str) -> LearnedRouter:
         )
     try:
         told = json.loads((folder / _JSON).read_text("utf-8"))
-        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
+        packed = (folder / _arrays(told["digest"])).read_bytes()
+        with np.load(io.BytesIO(packed), allow_pickle=False) as file:
             arrays = {each: file[each] for each in file.files}
-        return _read(told, arrays)
+        return _read(told, arrays, hashlib.sha256(packed).hexdigest())
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UsageError(
+        raise WorkspaceError(
             f"The learned strategy {name!r} cannot be read: {type(error).__name__}.",
             hint="Fit it again, and save it under the same name.",
         ) from error
@@ -98,7 +110,7 @@ def _described(router: LearnedRouter) -> dict[str, Any]:
         "strong": router.strong,
         "groups": list(router.features.groups),
         "threshold": {
-            "value": threshold.value if np.isfinite(threshold.value) else None,
+            "value": _number(threshold.value),
             "target": threshold.target,
             "level": threshold.level,
             "expected": {each: _number(getattr(expected, each)) for each in Realised.__dataclass_fields__},
@@ -108,14 +120,16 @@ def _described(router: LearnedRouter) -> dict[str, Any]:
     }
 
 
-def _read(told: Mapping[str, Any], arrays: Mapping[str, Any]) -> LearnedRouter:
+def _read(told: Mapping[str, Any], arrays: Mapping[str, Any], digest: str) -> LearnedRouter:
     if told["version"] != FORMAT_VERSION:
-        raise UsageError(
+        raise WorkspaceError(
             f"The learned strategy was saved in format {told['version']!r}; this version reads {FORMAT_VERSION}.",
             hint="Update the package, or fit the strategy again.",
         )
+    if told["digest"] != digest:
+        raise ValueError("the arrays are not those that were saved")
     threshold = told["threshold"]
-    value = -np.inf if threshold["value"] is None else float(threshold["value"])
+    value = float(arrays["threshold"])
     expected = Realised(**{key: _float(each) for key, each in threshold["expected"].items()})
     router = LearnedRouter(
         cheap=tuple(told["cheap"]),
@@ -129,7 +143,7 @@ def _read(told: Mapping[str, Any], arrays: Mapping[str, Any]) -> LearnedRouter:
         figures={key: _float(each) for key, each in told["figures"].items()},
     )
     if router.heads.weights.shape != (len(router.models), router.features.width):
-        raise ValueError("weights.npz does not belong to strategy.json")
+        raise ValueError("the weights do not fit the features")
     return router
 
 
@@ -137,6 +151,19 @@ def _folder(workspace: Path, name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a strategy.", hint="Write letters, digits and _, such as my_router.")
     return workspace / FOLDER_NAME / "strategies" / name
+
+
+def _arrays(digest: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise ValueError("not a digest")
+    return f"weights-{digest[:16]}.npz"
+
+
+def _replace(path: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    Path(temporary).replace(path)
 
 
 def _number(value: float) -> float | None:
