@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-LEAST_NOISE: Final = 0.05
 MOST_NOISE: Final = 0.4
 """A larger share of refusals is a limit, whatever a lower pace changes."""
 _SIGMAS: Final = 2.5
 _MOST_SEEN: Final = 300
 _NONE: Final = 0.005
+_NEXT_TO_NONE: Final = 8
 _SHORTEST_S: Final = 0.001
 
 
@@ -34,8 +34,6 @@ class Epoch:
     held: bool = False
     """Whether calls waited for the pace."""
     closed_s: float = math.inf
-    again: Epoch | None = None
-    """The next one, where a lower pace was refused about as much: one that is lower by far is being tried."""
 
     @property
     def answered(self) -> int:
@@ -52,21 +50,18 @@ class Epoch:
         """Calls accepted per second, the provider's pauses included."""
         return (self.answered - self.refused) / max(self.closed_s - self.began_s, _SHORTEST_S)
 
-    def add(self, later: Epoch, *, closed_s: float) -> None:
-        """Takes in what came of the calls after it, which went at the same pace until ``closed_s``."""
+    def add(self, later: Epoch) -> None:
+        """Takes in what came of other calls."""
+        self.rate = max(self.rate, later.rate)
         self.sent += later.sent
         self.refused += later.refused
         self.unknown += later.unknown
         self.peak = max(self.peak, later.peak)
-        self.closed_s = closed_s
 
-    def is_like(self, later: Epoch) -> bool:
-        """Whether a share was refused that may be noise, and about as large a one later."""
-        return (
-            LEAST_NOISE <= self.share <= MOST_NOISE
-            and later.refused >= 2
-            and later.share > max(self.share / 2, LEAST_NOISE)
-        )
+    def fade(self, most: int) -> None:
+        """Lets what is long past count for less."""
+        if self.answered > most:
+            self.sent, self.refused, self.unknown = self.sent // 2, self.refused // 2, self.unknown // 2
 
 
 @dataclass(slots=True)
@@ -76,6 +71,8 @@ class Noise:
     share: float = 0.0
     seen: int = 0
     """Calls that it was learnt from."""
+    most: float = 0.0
+    """What it was when a lower pace was tried: more than that may be a limit."""
 
     def explains(self, epoch: Epoch) -> bool:
         """Whether an epoch's refusals are no more than chance may bring."""
@@ -83,9 +80,15 @@ class Noise:
         spread = calls * (1 + calls / max(1, self.seen))  # the share itself is known from some calls only
         return epoch.refused <= self.share * calls + _SIGMAS * math.sqrt(self.share * (1 - self.share) * spread)
 
+    def told(self, trial: Epoch, share: float) -> float:
+        """Logarithm of how much likelier a trial is where ``share`` is noise than where next to none of it is."""
+        least = max(self.share, share / _NEXT_TO_NONE)
+        passed = trial.answered - trial.refused
+        return trial.refused * math.log(share / least) + passed * math.log((1 - share) / (1 - least))
+
     def learn(self, epoch: Epoch) -> None:
-        """Follows the share of an epoch that no limit held back."""
+        """Follows the share of an epoch that no limit held back, downwards."""
         if self.share:
             self.share += (epoch.share - self.share) * epoch.answered / max(1, self.seen + epoch.answered)
             self.seen = min(self.seen + epoch.answered, _MOST_SEEN)
-            self.share = self.share if self.share > _NONE else 0.0
+            self.share = min(self.share, self.most) if self.share > _NONE else 0.0

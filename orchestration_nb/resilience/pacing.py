@@ -251,7 +251,8 @@ class Pace:
 
     def _judge(self, epoch: Epoch, now: float) -> None:
         if self._epoch.refused:  # while the last answers were waited for
-            epoch.add(self._epoch, closed_s=max(now, self.paused_until_s))
+            epoch.add(self._epoch)
+            epoch.closed_s = max(now, self.paused_until_s)
         rate, cautious = self._search.after(epoch, now, quiet_s=now - self._limited_s)
         self._set(rate, now, cautious=cautious)
 

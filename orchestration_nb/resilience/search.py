@@ -3,13 +3,16 @@
 Additive increase while nothing is refused, multiplicative decrease to what was accepted when something is, and after
 that a while in which nothing is tried, longer each time.
 
-Refusals that come whatever the pace is (a provider that refuses at random) would throttle such a rule to nothing. Where
-a lower pace is refused as much, half of it is tried for one epoch: under a limit nothing is refused then; with the
-others as large a share is, which is taken for what it is from then on, noise.
+Refusals that come whatever the pace is (a provider that refuses at random) would throttle such a rule to nothing. So
+those at paces that were held or lowered are counted together, however few a second they are; once they are more than
+chance, a pace well below is tried until the answers tell, by a sequential test: under a limit next to nothing is
+refused there; with the others as large a share is, which is taken for what it is from then on, noise, and the pace goes
+back up to where the doubt began.
 
 The increase and decrease follow D. Chiu and R. Jain, "Analysis of the increase and decrease algorithms for congestion
 avoidance in computer networks" (1989); that what is accepted says how fast to go, and not what is refused, follows
-N. Cardwell and others, "BBR: congestion-based congestion control" (2016).
+N. Cardwell and others, "BBR: congestion-based congestion control" (2016). The test is A. Wald's, "Sequential tests of
+statistical hypotheses" (1945).
 """
 
 from __future__ import annotations
@@ -35,6 +38,12 @@ _FAST_STEP: Final = 0.25
 _TOUCH: Final = 0.2
 _WELL_ABOVE: Final = 1.1
 _MANY: Final = 8
+_DOUBTS, _MOST_DOUBTS = 3, 48
+_MOST_CALM: Final = 1000
+_LEAST_TRIED, _MOST_TRIED = 0.5, 0.85
+_DRAINED_S: Final = 1.0
+_SURE: Final = 3.0
+"""Logarithm of how much likelier one answer must be than the other (20 times)."""
 _FULL: Final = 0.9
 """Share of refusals that tells of a window which is full just now, and nothing of the pace: pauses see to that."""
 
@@ -63,7 +72,13 @@ class RateSearch:
         self._settled = math.inf if first >= _MANY else 0.0
         self._hold_s, self._held_until_s = FIRST_HOLD_S, -math.inf
         self._noise = Noise()
-        self._suspect: Epoch | None = None
+        self._calm = Epoch(0.0, 0.0)
+        """The epochs at paces that were held or lowered, taken together."""
+        self._doubts = _DOUBTS
+        """Refusals among them that make a trial; doubled by each that found a limit."""
+        self._doubted: Epoch | None = None
+        self._trial = Epoch(0.0, 0.0)
+        self._again = False
 
     @property
     def noise(self) -> float:
@@ -78,40 +93,64 @@ class RateSearch:
             now: The time, in seconds.
             quiet_s: Seconds since the provider last held anything back.
         """
-        suspect, self._suspect = self._suspect, None
-        if suspect is not None and suspect.again is not None:
-            return self._decide(suspect, suspect.again, epoch, now)
-        if self._noise.explains(epoch):
+        if epoch.share > MOST_NOISE:
+            self._calm, self._doubted = Epoch(now, 0.0), None
+        elif self._doubted is not None:
+            return self._judge_trial(self._doubted, epoch, now)
+        elif epoch.cautious:
+            self._calm.add(epoch)
+            if epoch.refused and self._calm.refused >= self._doubts and not self._noise.explains(self._calm):
+                return self._try_lower(epoch, now)
+            self._calm.fade(_MOST_CALM)
+        again, self._again = self._again, not self._noise.explains(epoch)
+        if not self._again:
             return self._go_on(epoch, now, quiet_s)
-        if suspect is not None and suspect.is_like(epoch):
-            suspect.again, self._suspect = epoch, suspect
-            return Next(max(epoch.passed_rate, epoch.rate / 2) / 2, cautious=True)
         if epoch.share > _FULL:
             return Next(epoch.rate * BELOW, cautious=True)
-        self._suspect = epoch
-        if suspect is None and self.low and epoch.share < _TOUCH:
-            self.low = epoch.rate * BELOW if epoch.cautious else min(self.low, epoch.rate * BELOW)
-            return self._settle(now)
-        return self._slow_down(epoch, now)
+        if again or not self.low or epoch.share - self.noise >= _TOUCH:
+            return self._slow_down(epoch, now)
+        self.low = epoch.rate * BELOW if epoch.cautious else min(self.low, epoch.rate * BELOW)
+        return self._settle(now)
 
-    def _decide(self, suspect: Epoch, again: Epoch, test: Epoch, now: float) -> Next:
-        """After half the pace was tried: noise where as large a share was refused, a limit where not."""
-        if suspect.is_like(test):
-            self._noise = Noise(share=test.share, seen=test.answered)
-            self.low, self._settled, self._step, self._held_until_s = suspect.rate, 0.0, _FAST_STEP, -math.inf
-            return Next(suspect.rate, cautious=False)
-        self.low = test.rate
-        return self._slow_down(again, now)
+    def _try_lower(self, epoch: Epoch, now: float) -> Next:
+        """Below what was taken, to see whether as much is refused there."""
+        taken = max(epoch.passed_rate, min(epoch.peak, epoch.rate))
+        # Few refusals take many calls to tell: little is lost by each. Many tell soon, and may be far above a limit.
+        tried = min(_MOST_TRIED, max(_LEAST_TRIED, 1 - 4 * self._calm.share))
+        self._doubted, self._trial = epoch, Epoch(now, taken * tried)
+        return Next(self._trial.rate, cautious=True)
+
+    def _judge_trial(self, doubted: Epoch, epoch: Epoch, now: float) -> Next:
+        """Noise where as large a share is refused as above, a limit where next to nothing is; else goes on trying."""
+        calm, trial = self._calm, self._trial
+        if epoch.began_s < trial.began_s + _DRAINED_S:  # what went before may still fill the window
+            return Next(trial.rate, cautious=True)
+        trial.add(epoch)
+        told = self._noise.told(trial, calm.share)
+        if abs(told) < _SURE:
+            return Next(trial.rate, cautious=True)
+        top = calm.rate
+        calm.add(trial)
+        self._doubted, self._calm = None, Epoch(now, 0.0)
+        if told > 0:
+            self._doubts, self._hold_s = _DOUBTS, FIRST_HOLD_S
+            self._noise = Noise(share=calm.share, seen=calm.answered, most=calm.share)
+            self.low, self._settled, self._step, self._held_until_s = top, 0.0, _FAST_STEP, -math.inf
+            return Next(top, cautious=False)
+        self._doubts = min(self._doubts * 2, _MOST_DOUBTS)
+        self.low = trial.rate
+        return self._slow_down(doubted, now)
 
     def _slow_down(self, epoch: Epoch, now: float) -> Next:
         """To what was accepted in a second before a refusal; where even that is too much, to what was in all."""
-        rate = epoch.rate
+        rate, asked = epoch.rate, 1 / (1 - self.noise)  # calls for each that noise lets pass
+        peak, passed_rate = epoch.peak * asked, epoch.passed_rate * asked
         if epoch.share <= MOST_NOISE:
-            likely = min(epoch.peak, rate * BELOW)
+            likely = min(peak, rate * BELOW)
         else:  # few that were accepted say nothing of a long window, which may be full for a while
-            likely = min(epoch.peak, rate) if epoch.peak >= _MANY else rate / 2
+            likely = min(peak, rate) if epoch.peak >= _MANY else rate / 2
         known = self.low if self.low < rate * BELOW and epoch.share <= MOST_NOISE else 0.0
-        self.low = max(min(epoch.passed_rate, likely), known, LEAST_RATE) * BELOW
+        self.low = max(min(passed_rate, likely), known, LEAST_RATE) * BELOW
         if self.low * (1 + FIRST_STEP) < likely * BELOW:
             self._settled = math.inf  # one epoch at what is likely decides
             return Next(likely * BELOW, cautious=True)

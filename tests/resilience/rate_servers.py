@@ -96,6 +96,17 @@ class Dice:
         return Verdict(passed, None if passed else self.retry_after_s)
 
 
+class Unreliable:
+    """Another server that besides refuses at random."""
+
+    def __init__(self, server: MovingWindow, share: float, seed: int) -> None:
+        self.server, self.dice = server, Dice(share, None, seed)
+
+    def ask(self, now: float) -> Verdict:
+        verdict = self.dice.ask(now)
+        return self.server.ask(now) if verdict.passed else verdict
+
+
 class Traffic:
     """So many callers that ask one server one call after another, by a pace."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration_nb.errors import RateLimit
 from orchestration_nb.resilience.pacing import Pace
-from tests.resilience.rate_servers import Bucket, Dice, FixedWindow, MovingWindow, RetryAfter, Traffic
+from tests.resilience.rate_servers import Bucket, Dice, FixedWindow, MovingWindow, RetryAfter, Traffic, Unreliable
 
 SAYS: tuple[RetryAfter, ...] = ("none", "exact", "ceil")
 
@@ -72,6 +72,16 @@ def test_a_limit_under_random_refusals_is_found(dice: random.Random) -> None:
     traffic = Traffic(Both(50, 1, "none"), seed=dice.randrange(1000)).run(60)
     assert len(traffic.refused_s) < len(traffic.passed_s)
     assert traffic.rate(20) >= 50
+
+
+@pytest.mark.parametrize("share", [0.005, 0.01, 0.02, 0.05, 0.1])
+def test_few_refusals_at_random_wear_no_pace_down(share: float, dice: random.Random) -> None:
+    alone = Traffic(Dice(share, None, dice.randrange(1000)), latency_s=(0.1, 0.1)).run(60)
+    assert alone.rate(20) >= 0.6 * 32 / 0.1
+    server = Unreliable(MovingWindow(50, 1, "none"), share, dice.randrange(1000))
+    limited = Traffic(server, seed=dice.randrange(1000)).run(120)
+    assert limited.rate(60) >= 0.5 * 50
+    assert len(limited.refused_s) <= (0.15 + 2 * share) * len(limited.passed_s)
 
 
 def test_a_limit_that_is_raised_is_used_and_one_that_is_lowered_is_kept() -> None:
