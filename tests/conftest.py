@@ -136,7 +136,7 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def corpus() -> Path:
     """The folder of the recorded replies; for tests marked ``corpus``."""
     return corpus_folder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Required, Unpack, cast
@@ -9,7 +10,7 @@ from typing import Any, Final, Required, Unpack, cast
 from orchestration_nb.calls import Strategy
 from orchestration_nb.comparing.comparison import Comparison, ComparisonSetup
 from orchestration_nb.comparing.running import Running
-from orchestration_nb.errors import UnknownStrategyError, UsageError
+from orchestration_nb.errors import UnknownModelError, UnknownStrategyError, UsageError
 from orchestration_nb.evals.bank import PayingBank
 from orchestration_nb.evals.score_text import parse_score
 from orchestration_nb.evals.scores import Scorer, StepScorer
@@ -175,7 +176,8 @@ def _models_of(workspace: Workspace, strategies: Mapping[str, Strategy]) -> list
     names: dict[str, str] = {}
     for strategy in strategies.values():
         for name in named_in(strategy):
-            names.setdefault(workspace.catalog.resolve(name).name, name)
+            with contextlib.suppress(UnknownModelError):  # a text of the function that only looks like a model's name
+                names.setdefault(workspace.catalog.resolve(name).name, name)
     return list(names.values())
 
 
