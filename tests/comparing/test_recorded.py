@@ -76,7 +76,9 @@ def tables(compared: Comparison, recorded: pd.DataFrame) -> tuple[pd.DataFrame, 
     """Correct and cost, a row a question in the order of the items and a column a model."""
     order = [item["qid"] for item in compared.items]
     wide = recorded.pivot_table(index="qid", columns="model", values=["correct", "usd"], aggfunc="first").loc[order]
-    return wide["correct"].astype(float), wide["usd"].astype(float)
+    models = wide["correct"].columns
+    correct, usd = (pd.DataFrame(wide[kind].to_numpy(float), columns=models) for kind in ("correct", "usd"))
+    return correct, usd
 
 
 def test_every_single_model_is_as_right_and_as_dear_as_recorded(compared: Comparison, recorded: pd.DataFrame) -> None:

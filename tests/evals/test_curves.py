@@ -93,7 +93,7 @@ def test_the_oracle_is_the_cheapest_right_model_else_the_cheapest(recorded: Reco
 
 @pytest.mark.corpus
 def test_the_hull_and_the_front_hold_every_model_below_them(recorded: Recorded) -> None:
-    from scipy.spatial import ConvexHull  # type: ignore[import-untyped]
+    from scipy.spatial import ConvexHull
 
     costs, quality = recorded.cost_usd.mean(axis=0), recorded.quality.mean(axis=0)
     front, corners = pareto(costs, quality), hull(costs, quality)

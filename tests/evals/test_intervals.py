@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.stats  # type: ignore[import-untyped]
+import scipy.stats
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.evals.intervals import (

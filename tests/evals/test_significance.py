@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest  # type: ignore[import-untyped]
+from scipy.stats import binom, binomtest
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.evals.intervals import Interval
