@@ -26,6 +26,10 @@
     tokens_per_minute = 200_000
     concurrent = 20
 
+    [strategies.careful]             # --strategy careful, and llm(..., strategy="careful")
+    use = "cascade"                  # or weighted, hedged, majority_vote, ...: `%orchestrate strategies`
+    models = ["fast", "strong"]      # then its options by name: n = 5, after_ms = 800, shares = {fast = 8, strong = 2}
+
     [budgets.support-month]          # beside the run's own
     usd = 100.0
     per = "tag:team"                 # workspace, run, step, flow, notebook, user or tag:NAME; each has its own
@@ -170,6 +174,31 @@ class QuotaSettings(_Allowance):
         return self
 
 
+class StrategySettings(BaseModel):
+    """``[strategies.NAME]``: a strategy with its models and options, under a name of its own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
+    """What makes it: ``cascade``, ``weighted``, ``hedged``, ..."""
+    models: tuple[str, ...] = ()
+    """Models or aliases, in the order in which it takes them."""
+    shares: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    """Model or alias to its weight, for ``weighted``."""
+
+    @property
+    def options(self) -> dict[str, str | float]:
+        """All else that is said, by name: numbers and texts."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _refuse_what_is_no_option(self) -> Self:
+        odd = [name for name, value in self.options.items() if not isinstance(value, str | int | float)]
+        if odd:
+            raise ValueError(f"{odd[0]} is neither a number nor a text")
+        return self
+
+
 class BreakerSettings(_Section):
     """``[breaker]``: when a model that fails is left alone for a while."""
 
@@ -287,6 +316,7 @@ class Settings(_Section):
     limits: dict[str, LimitSettings] = {}
     budgets: dict[Name, BudgetSettings] = {}
     quotas: dict[Name, QuotaSettings] = {}
+    strategies: dict[Name, StrategySettings] = {}
     breaker: BreakerSettings = BreakerSettings()
     semantic_cache: SemanticSettings = SemanticSettings()
     batch: BatchSettings = BatchSettings()

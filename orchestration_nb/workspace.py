@@ -50,6 +50,7 @@ from orchestration_nb.providers.sim.bank import data_folder
 from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
+from orchestration_nb.routing.settings import defined
 from orchestration_nb.state import burns
 from orchestration_nb.state.batches import BatchRow, BatchStore
 from orchestration_nb.state.desk import Desk
@@ -102,7 +103,7 @@ class Workspace:
             on_alert=self._note_soon,
             on_lost=self._note_lost,
         )
-        self.strategies: Strategies = STRATEGIES
+        self.strategies: Strategies = defined(self.settings.strategies, STRATEGIES, trusted=is_trusted(self.folder))
         self.listeners: list[Listener] = []
         self.burn_watch = self._burn_watch()
         self.providers: dict[str, Provider] = build(
@@ -396,6 +397,13 @@ class Workspace:
         self.desk.close()
         self.owners.close()
 
+
+def _load_learning() -> None:
+    """Loads the strategies that learn, and numpy with them, when the first of them is named."""
+    import orchestration_nb.tuning.bandit  # noqa: F401, PLC0415
+
+
+STRATEGIES.add_room(("bandit", "epsilon_greedy"), _load_learning)
 
 _REPLAY = "replay/"
 

@@ -104,6 +104,30 @@ def show(
 
 
 @app.command()
+def why(
+    request: Annotated[
+        str, typer.Argument(help="A request's id, the beginning or the end of it; RUN:ITEM; last or last:ITEM.")
+    ],
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Tell why a request was answered as it was: strategy, candidates, calls and outcome."""
+    from orchestration_nb.notebook.reasons import reasons  # noqa: PLC0415 - loads IPython
+
+    say("\n\n".join(reasons(ledger_of(workspace), request)))
+
+
+@app.command()
+def strategies(form: FormOption = None, workspace: WorkspaceOption = None) -> None:
+    """List the strategies that can be named, and what each does."""
+    import pandas as pd  # noqa: PLC0415
+
+    from orchestration_nb.workspace import Workspace  # noqa: PLC0415
+
+    rows = Workspace(folder_of(workspace)).strategies.listing()
+    print_rows(pd.DataFrame(rows, columns=["strategy", "about"]), form)
+
+
+@app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where the files go; made where it is missing.")],
     workspace: WorkspaceOption = None,

@@ -112,5 +112,5 @@ def _values(session: Session, flag: str) -> Sequence[str]:
     if flag == "--model":
         return list(Workspace.current().catalog.names())
     if flag == "--strategy":
-        return list(Workspace.current().strategies)
+        return Workspace.current().strategies.texts()
     return _by_name[flag].words if flag in _by_name else ()

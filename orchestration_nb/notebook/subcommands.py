@@ -14,6 +14,7 @@ from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, COMPARE_USAGE, compare_strategies
 from orchestration_nb.notebook.formatters import run_bundle
+from orchestration_nb.notebook.reasons import WHY_USAGE, show_why
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.simulation import USAGE, simulate
 from orchestration_nb.notebook.spend import REPRICE_USAGE, SPEND_USAGE, reprice, show_spend
@@ -82,6 +83,10 @@ def _models(_session: Session, _rest: str) -> None:
     _show(("model", "alias", "usable", "where, or why not", "$ per million tokens, in / out", ""), rows)
 
 
+def _strategies(_session: Session, _rest: str) -> None:
+    _show(("write --strategy", "what it does"), Workspace.current().strategies.listing())
+
+
 def _price(price: Any) -> str:
     if price is None:
         return "unknown"
@@ -145,12 +150,18 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
     "models": Subcommand(
         do=_models, usage="models", about="list the models that can be asked now, and why the others cannot"
     ),
+    "strategies": Subcommand(
+        do=_strategies, usage="strategies", about="list the strategies that can be named, and what each does"
+    ),
     "use": Subcommand(
         do=_use, usage="use ALIAS=MODEL", about="point an alias (fast, medium, strong, your own) at a model"
     ),
     "sim": Subcommand(do=simulate, usage=USAGE, about="break the simulated models on purpose, or mend them"),
     "runs": Subcommand(do=_runs, usage="runs [N]", about="the last runs of the workspace, as a DataFrame"),
     "show": Subcommand(do=_show_run, usage="show RUN", about="one run of the ledger; the start of its id is enough"),
+    "why": Subcommand(
+        do=show_why, usage=WHY_USAGE, about="why a request was answered as it was", words=("last", "last:")
+    ),
     "sql": Subcommand(do=_sql, usage="sql SELECT ...", about="ask the ledger; the answer is a DataFrame"),
     "last": Subcommand(
         do=_last, usage=f"last [{'|'.join(PARTS)}]", about="the run that was started last in this notebook", words=PARTS

@@ -15,6 +15,7 @@ from typing import Any
 from orchestration_nb.calls import Ask, Decision, Reply, Request, Strategy
 from orchestration_nb.catalog import Fallbacks, Model
 from orchestration_nb.errors import CallError, ModelUnavailableError, UsageError
+from orchestration_nb.routing.making import checked_models, made
 from orchestration_nb.routing.registry import STRATEGIES
 
 Accept = Callable[[Reply], Any]
@@ -40,12 +41,7 @@ def fallback(*models: str, accept: Accept | None = None) -> Strategy:
     Raises:
         UsageError: If no model is named, or ``accept`` cannot be called.
     """
-    names = tuple(dict.fromkeys(models))
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UsageError(
-            f"fallback({', '.join(map(repr, models))}) names no models.",
-            hint='Write fallback("openai/gpt-4.1", "anthropic/claude-sonnet-4-5").',
-        )
+    names = checked_models("fallback", models, example='fallback("openai/gpt-4.1", "anthropic/claude-sonnet-4-5")')
     if not (accept is None or callable(accept)):
         raise UsageError(
             f"accept={accept!r} cannot be called.", hint='Write accept=lambda reply: "not sure" not in reply.text.'
@@ -57,12 +53,21 @@ def fallback(*models: str, accept: Accept | None = None) -> Strategy:
         chain = _Chain(ask, request.decision, sample=request.sample, wait=True, accept=accept)
         return await chain.answer(names)
 
-    first_that_answers.__name__ = first_that_answers.__qualname__ = f"fallback({', '.join(names)})"
-    first_that_answers.models = names  # type: ignore[attr-defined]
-    return first_that_answers
+    return made(first_that_answers, f"fallback({', '.join(names)})", names)
 
 
-STRATEGIES.add_maker(fallback)
+STRATEGIES.add_maker(fallback, in_python=("accept",))
+
+
+async def answer_in_order(models: Sequence[str], request: Request, ask: Ask) -> Reply:
+    """The reply of the first of these models that answers; the reason tells of those that could not.
+
+    For a strategy that has put its candidates in order, best first, and said why.
+
+    Raises:
+        CallError: The failure of the first, where none of them answered.
+    """
+    return await _Chain(ask, request.decision, sample=request.sample, wait=True).answer(models)
 
 
 def models_of(strategy: Strategy) -> tuple[str, ...]:
@@ -189,7 +194,7 @@ class _Chain:
         if inspect.isawaitable(accepted):
             accepted = await accepted
         if accepted:
-            if self._resolve is None or self._told:
+            if self._told or (self._resolve is None and not self._before):
                 self._say(f"{name} answers")
             return True
         self._unwanted = reply

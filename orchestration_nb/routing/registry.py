@@ -4,79 +4,147 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestration_nb.calls import Strategy
 from orchestration_nb.errors import UnknownStrategyError, UsageError
+from orchestration_nb.routing.texts import maker_in, read_text
 
 S = TypeVar("S", bound=Strategy)
 
 
-_CALL = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*\((?P<models>.*)\)\s*", re.DOTALL)
-_MODEL = re.compile(r"(?P<quote>['\"]?)(?P<model>[\w./:@+~-]+)(?P=quote)")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """Makes strategies."""
+
+    make: Callable[..., Strategy]
+    in_python: tuple[str, ...]
+    """What of it cannot be written as text."""
 
 
 class Strategies:
-    """The strategies that can be named on a magic, in ``llm(strategy=...)`` or in Python."""
+    """The strategies that can be named on a magic, in ``llm(strategy=...)`` or in Python.
 
-    def __init__(self) -> None:
+    Args:
+        outer: Those that are there as well.
+    """
+
+    def __init__(self, outer: Strategies | None = None) -> None:
+        self._outer = outer
         self._by_name: dict[str, Strategy] = {}
-        self._of_models: dict[str, Callable[..., Strategy]] = {}
+        self._makers: dict[str, Maker] = {}
+        self._rooms: dict[str, Callable[[], None]] = {}
         self._made: dict[str, Strategy] = {}
 
     def __iter__(self) -> Iterator[str]:
-        """Their names, in order of the alphabet."""
-        return iter(sorted(self._by_name))
+        """The names of those that need nothing in brackets, in order of the alphabet."""
+        return iter(sorted({*self._by_name, *(self._outer or ())}))
 
-    def add(self, function: Strategy) -> None:
-        """Adds a strategy under its own name; one of the same name is replaced.
+    def add(self, function: Strategy, *, name: str | None = None) -> None:
+        """Adds a strategy under its own name, or another; one of the same name is replaced.
 
         Raises:
             UsageError: If it is not an async function of ``(request, ask)``.
         """
-        name = getattr(function, "__name__", "")
+        own = getattr(function, "__name__", "")
         if not inspect.iscoroutinefunction(function) or len(inspect.signature(function).parameters) < 2:
             raise UsageError(
-                f"{name or function!r} is not a strategy.",
+                f"{own or function!r} is not a strategy.",
                 hint="Write `async def name(request, ask): return await ask('fast')`.",
             )
-        self._by_name[name] = function
+        self._by_name[name or own] = function
 
-    def add_maker(self, maker: Callable[..., Strategy]) -> None:
-        """Adds a function that makes a strategy of model names, so that ``maker(a, b)`` can be written as text."""
-        self._of_models[maker.__name__] = maker
+    def add_maker(self, maker: Callable[..., Strategy], *, in_python: tuple[str, ...] = ()) -> None:
+        """Adds a function that makes a strategy, so that ``maker(fast, n=5)`` can be written as text.
+
+        Args:
+            maker: Takes model names and numbers.
+            in_python: Those of its parameters that can only be given in Python, such as a function.
+        """
+        self._makers[maker.__name__] = Maker(make=maker, in_python=in_python)
+
+    def add_room(self, makers: Iterable[str], load: Callable[[], None]) -> None:
+        """Tells of makers that are there as soon as the room that holds them is loaded.
+
+        Args:
+            makers: Their names.
+            load: Loads it; it then adds them by :meth:`add_maker`.
+        """
+        self._rooms.update(dict.fromkeys(makers, load))
 
     def find(self, name: str | Strategy) -> Strategy:
         """The strategy of that name, or of a text such as ``fallback(fast, strong)``; a function is one already.
 
         Raises:
             UnknownStrategyError: If there is none; the hint names the nearest.
-            UsageError: If what stands in the brackets are no model names.
+            UsageError: If what stands in the brackets is not what its maker takes.
         """
         if callable(name):
             return name
-        found = self._by_name.get(name) or self._made.get(name)
+        found = self.named(name) or self._made.get(name)
         if found is None:
             found = self._made[name] = self._make(name)
         return found
 
+    def make(self, maker: str, given: Sequence[Any], named: Mapping[str, Any]) -> Strategy:
+        """The strategy that a maker makes.
+
+        Raises:
+            UnknownStrategyError: If there is no such maker.
+            UsageError: If it cannot make one of that.
+        """
+        found = self.maker(maker)
+        if found is None:
+            raise self._unknown(maker)
+        try:
+            inspect.signature(found.make).bind(*given, **named)
+        except TypeError as error:
+            hint = f"It is written {_usage(found.make)}."
+            raise UsageError(f"{maker}(...) cannot be made so: {error}.", hint=hint) from None
+        return found.make(*given, **named)
+
+    def listing(self) -> list[tuple[str, str]]:
+        """How each strategy is written, and what it does in a line; those with brackets first."""
+        makers, named = self._all_makers(), {name: self.find(name) for name in self}
+        rows = [(_usage(maker.make), _about(maker.make)) for _, maker in sorted(makers.items())]
+        return rows + [(name, _about(found)) for name, found in named.items() if name not in makers]
+
+    def texts(self) -> list[str]:
+        """What can be written: names, and makers up to their bracket."""
+        return [*self, *(f"{maker}(" for maker in sorted(self.maker_names()))]
+
+    def named(self, name: str) -> Strategy | None:
+        """The strategy of that very name, or ``None``; what a cell has defined comes before what a file has."""
+        outer = self._outer.named(name) if self._outer else None
+        return outer or self._by_name.get(name)
+
+    def maker(self, name: str) -> Maker | None:
+        """The maker of that name, or ``None``."""
+        load = self._rooms.get(name)
+        if load is not None and name not in self._makers:
+            load()
+        return self._makers.get(name) or (self._outer.maker(name) if self._outer else None)
+
+    def maker_names(self) -> set[str]:
+        """The names of all makers, loaded or not."""
+        return {*self._makers, *self._rooms, *(self._outer.maker_names() if self._outer else ())}
+
+    def _all_makers(self) -> dict[str, Maker]:
+        return {name: maker for name in self.maker_names() if (maker := self.maker(name)) is not None}
+
     def _make(self, text: str) -> Strategy:
-        """Reads ``maker(model, model)``; it is taken apart and never evaluated."""
-        call = _CALL.fullmatch(text)
-        if call is None or call["name"] not in self._of_models:
-            raise self._unknown(call["name"] if call and call["name"] not in self._by_name else text)
-        name, models = call["name"], []
-        for part in filter(str.strip, call["models"].split(",")):
-            found = _MODEL.fullmatch(part.strip())
-            if found is None:
-                raise _no_model(name, part.strip())
-            models.append(found["model"])
-        return self._of_models[name](*models)
+        """Reads ``maker(model, key=value)``; it is taken apart and never evaluated."""
+        name = maker_in(text)
+        maker = self.maker(name) if name else None
+        if name is None or maker is None:
+            raise self._unknown(name if name and self.named(name) is None else text)
+        written = read_text(text, in_python=maker.in_python)
+        return self.make(name, written.given, written.named)
 
     def _unknown(self, name: str) -> UnknownStrategyError:
-        known = [*self, *(f"{maker}(...)" for maker in sorted(self._of_models))]
+        known = [*self, *(f"{maker}(...)" for maker in sorted(self.maker_names()))]
         near = difflib.get_close_matches(name, [each.removesuffix("(...)") for each in known], n=1, cutoff=0.5)
         listing = f"There are: {', '.join(known)}. Write a new one with @strategy."
         if name.count("(") > name.count(")"):
@@ -86,17 +154,15 @@ class Strategies:
         )
 
 
-def _no_model(name: str, part: str) -> UsageError:
-    if "=" in part:
-        keyword = part.partition("=")[0].strip()
-        return UsageError(
-            f"{keyword}= cannot be written in the text of a strategy.",
-            hint=f"Give the strategy itself, in Python: strategy={name}(..., {keyword}=...).",
-        )
-    return UsageError(
-        f"{part!r} is no model name, in {name}(...).",
-        hint=f"Write {name}(openai/gpt-4.1, anthropic/claude-sonnet-4-5).",
-    )
+def _usage(maker: Callable[..., Strategy]) -> str:
+    """How a maker is called, without the types."""
+    signature = inspect.signature(maker)
+    bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    return f"{maker.__name__}{inspect.Signature(bare)}"
+
+
+def _about(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0].replace("``", "")
 
 
 DEFAULT_MODEL = "medium"
@@ -112,7 +178,7 @@ def strategy(function: S) -> S:
     ::
 
         @strategy
-        async def cascade(request, ask):
+        async def careful(request, ask):
             reply = await ask("fast")
             return reply if agrees(reply, await ask("medium")) else await ask("strong")
 
@@ -127,4 +193,4 @@ def strategy(function: S) -> S:
 async def fixed(request: Any, ask: Any) -> Any:
     """Asks the step's or the run's model; ``medium`` where none is named."""
     request.decision.reason = "the model named for the step or the run" if request.model else "the default model"
-    return await ask(request.model or DEFAULT_MODEL)
+    return await ask(request.model or DEFAULT_MODEL, sample=request.sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestration_nb.calls import Ask, Reply, Request, Strategy
-from orchestration_nb.errors import UsageError
+from orchestration_nb.routing.making import checked_models, made
 from orchestration_nb.routing.registry import STRATEGIES
 
 
@@ -16,17 +16,15 @@ def single(model: str) -> Strategy:
     Raises:
         UsageError: If no model is named.
     """
-    if not isinstance(model, str) or not model.strip():
-        raise UsageError(f"single({model!r}) names no model.", hint='Write single("fast").')
+    checked_models("single", (model,), example='single("fast")')
 
     async def asks_one(request: Request, ask: Ask) -> Reply:
         """Asks the one model."""
         request.decision.candidates.append(model)
-        return await ask(model)
+        request.decision.reason = "the one model of the strategy"
+        return await ask(model, sample=request.sample)
 
-    asks_one.__name__ = asks_one.__qualname__ = model
-    asks_one.models = (model,)  # type: ignore[attr-defined]
-    return asks_one
+    return made(asks_one, model, (model,))
 
 
 STRATEGIES.add_maker(single)

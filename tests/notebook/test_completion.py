@@ -20,7 +20,8 @@ from tests.notebook.shell import Shell
         ("%%orchestrate triage --over=ti", ["tickets"]),
         ("%%orchestrate triage --model st", ["strong"]),
         ("%%orchestrate triage --model fake/", ["fake/large", "fake/small"]),
-        ("%%orchestrate triage --strategy ca", ["cascade"]),
+        ("%%orchestrate triage --strategy ca", ["cascade", "cascade("]),
+        ("%%orchestrate triage --strategy hed", ["hedged("]),
         ("%%orchestrate triage --on-error ", ["keep", "stop"]),
         ("%orchestrate la", ["last"]),
         ("rows = %orchestrate sq", ["sql"]),
@@ -28,7 +29,7 @@ from tests.notebook.shell import Shell
         ("%orchestrate use fa", ["fast="]),
         ("%orchestrate use fast=fake/s", ["fake/small"]),
         ('%%orchestrate triage\nqueue = llm(body, model="str', ["strong"]),
-        ("%%orchestrate triage\nqueue = llm(body, strategy='c", ["cascade"]),
+        ("%%orchestrate triage\nqueue = llm(body, strategy='ca", ["cascade", "cascade("]),
     ],
 )
 def test_what_can_come_next(shell: Shell, tickets: pd.DataFrame, written: Any, offered: Any) -> None:

@@ -277,7 +277,7 @@ def test_what_stands_in_the_brackets_must_be_models(text: str, says: str, hint: 
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("falback(a, b)", "'falback'"), ("fallback", "'fallback'"), ("cascade(a)", "'cascade(a)'")],
+    [("falback(a, b)", "'falback'"), ("fallback", "'fallback'"), ("fixed(a)", "'fixed(a)'")],
 )
 def test_a_strategy_that_is_none_is_refused_and_the_nearest_named(text: str, named: str) -> None:
     with pytest.raises(UnknownStrategyError, match=r"There is no strategy") as caught:

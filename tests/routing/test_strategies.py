@@ -29,7 +29,7 @@ def request(seed: Any = "0") -> Any:
 async def asked(strategy: Any, answers: dict[str, str]) -> Any:
     log = []
 
-    async def ask(model: str, *, sample: Any = 0) -> Any:
+    async def ask(model: str, *, sample: Any = 0, wait: Any = True) -> Any:
         log.append(model)
         return reply(answers[model], model=model)
 
@@ -65,20 +65,20 @@ def test_a_value_with_a_schema_is_its_own_answer() -> None:
 
 
 async def test_a_cascade_takes_the_cheap_reply_when_two_agree() -> None:
-    chosen, log = await asked(cascade, {"fast": "Answer: 4", "medium": "It is 4", "strong": "5"})
+    chosen, log = await asked(cascade(), {"fast": "Answer: 4", "medium": "It is 4", "strong": "5"})
     assert chosen.model == "fast"
     assert log == ["fast", "medium"]
 
 
 async def test_a_cascade_asks_the_strong_model_when_they_differ() -> None:
-    chosen, log = await asked(cascade, {"fast": "Answer: 4", "medium": "It is 3", "strong": "5"})
+    chosen, log = await asked(cascade(), {"fast": "Answer: 4", "medium": "It is 3", "strong": "5"})
     assert chosen.model == "strong"
     assert log == ["fast", "medium", "strong"]
 
 
 def test_an_unknown_strategy_names_the_nearest() -> None:
     strategies = Strategies()
-    strategies.add(cascade)
+    strategies.add(cascade())
     with pytest.raises(UnknownStrategyError, match="no strategy 'cascad'") as caught:
         strategies.find("cascad")
     assert "'cascade'" in caught.value.hint
