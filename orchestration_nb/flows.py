@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from orchestration_nb.calls import Strategy
 from orchestration_nb.cost.budget import RunBudget, Spender
@@ -29,6 +29,9 @@ from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
 from orchestration_nb.whence import resumption
 from orchestration_nb.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration_nb.scoring import RunScores
 
 __all__ = ["Flow", "Plan", "Run", "RunOptions"]
 
@@ -217,6 +220,8 @@ def _start(
     services, around = (apart.services, apart.around) if apart else (workspace.services, _as_it_is)
     strategy, strategy_name, model = _chosen(workspace, options)
     _check_models(workspace, bound, model, strategy, batch=options.get("batch", False))
+    scores = _scores(flow, table, options, strategy_name)
+    around = around if scores is None else scores.around
     requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
     shared = apart.account if apart else account.root
@@ -241,6 +246,7 @@ def _start(
         listeners=(
             requests,
             *(apart.listeners if apart else watch(flow, workspace, size, (strategy_name, model))),
+            *((scores,) if scores else ()),
             workspace.burn_watch,
             *workspace.listeners,
         ),
@@ -248,17 +254,49 @@ def _start(
     if options.get("batch"):
         context.batches = workspace.batches(lambda: progress.at_work)
         progress.limited_because = context.batches.note
-    flow_run = FlowRun(
+    started = _beginning(context, bound, flow.graph.source, account, concurrency, options)
+    flow_run = _flow_run(context, bound, table, started, options, scores)
+    workspace.engine.submit(flow_run.execute())
+    return Run(flow, run_id, progress, flow_run, table, workspace, requests, scores)
+
+
+def _flow_run(
+    context: RunContext,
+    bound: BoundFlow,
+    table: Table | None,
+    started: RunStarted,
+    options: RunOptions,
+    scores: RunScores | None,
+) -> FlowRun:
+    outcome = Outcome.of([step.name for step in bound.steps])
+    if scores is not None:
+        scores.begin(context, lambda step, item: outcome.steps[step].values[item])
+    return FlowRun(
         bound=bound,
         items=table.items() if table is not None else iter([{}]),
-        started=_beginning(context, bound, flow.graph.source, account, concurrency, options),
+        started=started,
         context=context,
         on_error=options.get("on_error", "keep"),
         each=table is not None,
-        outcome=Outcome.of([step.name for step in bound.steps]),
+        outcome=outcome,
+        beside=scores,
     )
-    workspace.engine.submit(flow_run.execute())
-    return Run(flow, run_id, progress, flow_run, table, workspace, requests)
+
+
+def _scores(flow: Flow, table: Table | None, options: RunOptions, strategy: str) -> RunScores | None:
+    """What scores the items of the run, where it was asked for.
+
+    Raises:
+        UsageError: If a scorer cannot be read, or an item has not what it needs.
+    """
+    option = options.get("score")
+    if option is None or option == ():
+        return None
+    from orchestration_nb.scoring import RunScores, scorers_of  # noqa: PLC0415 - only where it is asked for
+
+    items = list(table.items()) if table is not None else [{}]
+    scorers = scorers_of(flow.graph, option, table.columns if table is not None else (), flow.namespace)
+    return RunScores([scorer.ready(items) for scorer in scorers], items, strategy)
 
 
 def _as_it_is(strategy: Strategy) -> Strategy:

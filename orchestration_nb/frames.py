@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 RESULT_COLUMNS = ("_status", "_error", "_cost_usd", "_latency_ms")
 """What a results table has beside the columns of the input and the steps."""
+SCORE_COLUMN = "_score"
+"""The score of each item; where several steps are scored, the names of their columns begin so."""
 
 EXACT = 2**53
 """Whole numbers up to this are exact as floats."""
@@ -138,13 +140,16 @@ def _frame_of(over: Any, pd: Any) -> pd.DataFrame | None:
     return None
 
 
-def results_of(table: Table | None, outcome: Outcome, unfinished: str) -> pd.DataFrame:
-    """The results table: input columns, steps, then status, error, cost (USD) and latency (ms).
+def results_of(
+    table: Table | None, outcome: Outcome, unfinished: str, scores: Mapping[str, list[Any]] | None = None
+) -> pd.DataFrame:
+    """The results table: input columns, steps, scores, then status, error, cost (USD) and latency (ms).
 
     Args:
         table: The input, or ``None`` for a run without one.
         outcome: What the run brought.
         unfinished: The status to show for items that were not begun.
+        scores: Further columns: the score of each item.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -153,13 +158,23 @@ def results_of(table: Table | None, outcome: Outcome, unfinished: str) -> pd.Dat
     if table is None:
         frame = pd.DataFrame(index=range(size))
     else:
-        frame = table.frame.drop(columns=[name for name in table.frame.columns if name in RESULT_COLUMNS])
+        frame = table.frame.drop(columns=[name for name in table.frame.columns if _is_result(str(name))])
     added = {name: _column(column.values, frame.index, pd) for name, column in outcome.steps.items()}
+    for name, values in (scores or {}).items():
+        added[name] = pd.Series(values, index=frame.index, dtype=None if any(map(_is_text, values)) else float)
     added["_status"] = pd.Series([status or unfinished for status in outcome.status], index=frame.index)
     added["_error"] = pd.Series(outcome.error, index=frame.index, dtype=object)
     added["_cost_usd"] = pd.Series(outcome.cost_usd, index=frame.index, dtype=float)
     added["_latency_ms"] = pd.Series(outcome.latency_ms, index=frame.index, dtype=float)
     return pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1)
+
+
+def _is_result(column: str) -> bool:
+    return column in RESULT_COLUMNS or column == SCORE_COLUMN or column.startswith(f"{SCORE_COLUMN}_")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _column(values: list[Any], index: Any, pd: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypedDict, get_args
 
 from orchestration_nb.config import Reached
@@ -43,6 +43,8 @@ class RunOptions(TypedDict, total=False):
     """A step without an answer yields its ``default=``, or ``None``, marked ``degraded``."""
     batch: bool
     """Ask through the providers' batch APIs: half the price, hours instead of seconds."""
+    score: str | Callable[..., Any] | Sequence[Any] | None
+    """What scores the items as they end: ``STEP=SCORER:COLUMN``, a function of (value, item), or a list of such."""
     resumes: str | None
     """A run of this flow to go on with, by its id or ``last``: both spend the same budget."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from orchestration_nb.flows import Flow
     from orchestration_nb.plan import Plan
+    from orchestration_nb.scoring import RunScores, StepScores
 
 CANCEL_S = 1.0
 """How long an interrupted cell waits for what was in flight to be booked."""
@@ -63,6 +64,7 @@ class Run:
     _table: Table | None
     _workspace: Workspace
     _requests: Requests
+    _scores: RunScores | None = None
 
     def __repr__(self) -> str:
         done = f"{self.progress.done} of {self.progress.items} items"
@@ -108,11 +110,19 @@ class Run:
     def results(self) -> pd.DataFrame:
         """One row an item, in the order of the input; complete once the run has ended.
 
-        Its columns: those of the input, one a step, ``_status``, ``_error``, ``_cost_usd`` (US dollars at list price)
-        and ``_latency_ms``.
+        Its columns: those of the input, one a step, ``_score`` where items are scored (``_score_STEP`` where several
+        steps are), ``_status``, ``_error``, ``_cost_usd`` (US dollars at list price) and ``_latency_ms``.
         """
         names = {"running": "running", "paused": "paused", "cancelled": "cancelled"}
-        return results_of(self._table, self._flow_run.outcome, names.get(self.status, "skipped"))
+        outcome = self._flow_run.outcome
+        size = len(self._table) if self._table is not None else 1
+        scores = {step.column: [step.shown(item) for item in range(size)] for step in self.scores}
+        return results_of(self._table, outcome, names.get(self.status, "skipped"), scores)
+
+    @property
+    def scores(self) -> tuple[StepScores, ...]:
+        """The scores of each step that is scored; they grow while the run goes on."""
+        return () if self._scores is None else self._scores.steps
 
     @property
     def errors(self) -> pd.DataFrame:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestration_nb.calls import Ask, Reply, Request, Strategy
 from orchestration_nb.evals.bank import MissingReply
+from orchestration_nb.evals.item_scoring import ItemScoring, Learn
 from orchestration_nb.evals.outcomes import Answer
-from orchestration_nb.evals.scores import Score, StepScorer
+from orchestration_nb.evals.scores import Score
 from orchestration_nb.evals.virtual_time import Alone, Fetch, alone
 from orchestration_nb.events import Event, ItemFinished, StepFinished
 from orchestration_nb.flow import Graph
@@ -46,24 +47,18 @@ class Collector:
 
     strategy: str
     graph: Graph
-    items: Sequence[Mapping[str, Any]]
-    scorer: StepScorer
+    scoring: ItemScoring
     bank: Bank
     threads: Executor
     """Where strategies decide; one thread a request under way."""
-    scoring: Executor
-    value_of: Callable[[int], Any]
-    """The value of the scored step, of an item that has ended."""
     heard: Callable[[Answer, Score, Mapping[str, Any] | None], None]
-    """Takes each answer with its score, in a thread of ``scoring``."""
-    learns: Callable[[Request, Reply, float], Any] | None = None
+    """Takes each answer with its score, in a thread of those that score."""
+    learns: Learn | None = None
     """What the strategy learns from."""
     answers: dict[int, Answer] = field(default_factory=dict)
     once_usd: float = 0.0
     """What the steps cost that are evaluated once for all items."""
-    scored: list[Future[None]] = field(default_factory=list)
     _parts: dict[int, list[_Part]] = field(default_factory=dict)
-    _replies: dict[int, tuple[Request, Reply]] = field(default_factory=dict)
 
     def around(self, strategy: Strategy) -> Strategy:
         """The strategy, deciding as if it were alone."""
@@ -84,8 +79,8 @@ class Collector:
         origin, decision = request.origin, request.decision
         part = _Part(origin.step, request.model is not None, request.prompt, decision.reason, came)
         self._parts.setdefault(origin.item, []).append(part)
-        if origin.step == self.scorer.step and came.reply is not None:
-            self._replies[origin.item] = request, came.reply
+        if came.reply is not None:
+            self.scoring.answered(request, came.reply, self.learns)
 
     def __call__(self, event: Event) -> None:
         """Takes one event of the run; an item that has ended is scored in another thread."""
@@ -94,29 +89,21 @@ class Collector:
         parts = self._parts.pop(event.item, [])
         if event.item < 0:
             self.once_usd = sum(part.alone.cost_usd for part in parts)
-        else:  # the run puts the values in their places when this listener has returned
-            asyncio.get_running_loop().call_soon(self._have_scored, event, parts)
-
-    def _have_scored(self, event: ItemFinished, parts: list[_Part]) -> None:
-        self.scored.append(self.scoring.submit(self._score, event, parts))
-
-    def _score(self, event: ItemFinished, parts: list[_Part]) -> None:
-        item = self.items[event.item]
-        if any(isinstance(part.alone.error, MissingReply) for part in parts):
-            score, status = Score(reason="a recorded reply is missing"), "missing"
-        elif event.status in {"ok", "degraded"}:
-            score, status = asyncio.run(self.scorer.score(self.value_of(event.item), item)), event.status
         else:
-            score, status = Score(reason=event.error or event.status), event.status
-        answer = self._answer(event, parts, status, score)
+            missing = any(isinstance(part.alone.error, MissingReply) for part in parts)
+            self.scoring.ended(
+                event,
+                lambda score, _: self._take(event, parts, score, missing=missing),
+                instead=Score(reason="a recorded reply is missing") if missing else None,
+            )
+
+    def _take(self, event: ItemFinished, parts: list[_Part], score: Score, *, missing: bool) -> None:
+        answer = self._answer(event, parts, "missing" if missing else event.status, score)
         self.answers[event.item] = answer
-        asked = self._replies.pop(event.item, None)
-        if self.learns is not None and asked is not None and not math.isnan(score.quality):
-            self.learns(*asked, score.quality)
-        self.heard(answer, score, item)
+        self.heard(answer, score, self.scoring.items[event.item])
 
     def _answer(self, event: ItemFinished, parts: list[_Part], status: str, score: Score) -> Answer:
-        of_step = [part for part in parts if part.step == self.scorer.step]
+        of_step = [part for part in parts if part.step == self.scoring.scorer.step]
         told = of_step[-1] if of_step else None
         reply = told.alone.reply if told is not None else None
         free = [part for part in parts if not part.pinned]
@@ -132,7 +119,7 @@ class Collector:
             asked=tuple(asked.model for part in free for asked in part.alone.asked),
             reason="; ".join(dict.fromkeys(part.reason for part in free if part.reason)),
             error=failed,
-            value=self.value_of(event.item) if event.status in {"ok", "degraded"} else None,
+            value=self.scoring.value_of(event.item) if event.status in {"ok", "degraded"} else None,
             prompt=told.prompt if told is not None else "",
             label=score.label,
             comment=score.reason,

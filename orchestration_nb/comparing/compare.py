@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Required, Unpack, cast
 
 from orchestration_nb.calls import Strategy
@@ -12,7 +12,6 @@ from orchestration_nb.comparing.comparison import Comparison, ComparisonSetup
 from orchestration_nb.comparing.running import Running
 from orchestration_nb.errors import UnknownModelError, UnknownStrategyError, UsageError
 from orchestration_nb.evals.bank import PayingBank
-from orchestration_nb.evals.score_text import parse_score
 from orchestration_nb.evals.scores import Scorer, StepScorer
 from orchestration_nb.flows import Flow, RunOptions
 from orchestration_nb.frames import Table, table_of
@@ -21,17 +20,18 @@ from orchestration_nb.options import check_options, count
 from orchestration_nb.planning.rehearsal import named_in
 from orchestration_nb.routing.fallback import models_of
 from orchestration_nb.routing.single import single
+from orchestration_nb.scoring import scorer_of
 from orchestration_nb.workspace import Workspace
 
 MARGIN: Final = 0.02
-_NOT_HERE: Final = ("strategy", "model", "batch", "resumes")
+_NOT_HERE: Final = ("strategy", "model", "batch", "resumes", "score")
 
 
 class How(RunOptions, total=False):
     """How strategies are compared, beside how their runs are run.
 
-    Of :class:`~orchestration_nb.options.RunOptions`, ``strategy``, ``model``, ``batch`` and ``resumes`` do not go
-    together with a comparison.
+    Of :class:`~orchestration_nb.options.RunOptions`, ``strategy``, ``model``, ``batch``, ``resumes`` and ``score``
+    do not go together with a comparison.
     """
 
     strategies: Required[Sequence[str | Strategy]]
@@ -85,7 +85,7 @@ def start_comparison(flow: Flow, *, over: Any, **how: Unpack[How]) -> Comparison
         named.setdefault(model, single(model))
     _check(table, named, reference=reference, slices=slices, margin=margin)
     items = list(table.items())
-    step_scorer = _scorer(flow, scorer, table).ready(items)
+    step_scorer = scorer_of(flow.graph, scorer, table.columns, flow.namespace).ready(items)
     users = tuple(_name_of(strategy) for strategy in strategies)
     setup = ComparisonSetup(
         comparison_id=new_id(),
@@ -131,9 +131,8 @@ def _table(over: Any, options: RunOptions) -> Table:
     check_options(options)
     for name in _NOT_HERE:
         if options.get(name):
-            raise UsageError(
-                f"{name}= does not go together with a comparison.", hint="strategies=[...] says who answers."
-            )
+            hint = "scorer= says what scores." if name == "score" else "strategies=[...] says who answers."
+            raise UsageError(f"{name}= does not go together with a comparison.", hint=hint)
     table, sample = table_of(over), options.get("sample")
     return table if sample is None else table.sampled(sample, options.get("seed", 0))
 
@@ -183,17 +182,3 @@ def _models_of(workspace: Workspace, strategies: Mapping[str, Strategy]) -> list
 
 def _simulated(workspace: Workspace, strategies: Mapping[str, Strategy]) -> bool:
     return any(workspace.catalog.resolve(name).simulated for name in _models_of(workspace, strategies))
-
-
-def _scorer(flow: Flow, scorer: str | Scorer | StepScorer, table: Table) -> StepScorer:
-    if isinstance(scorer, StepScorer):
-        return scorer
-    steps = [step.name for step in flow.graph.steps]
-    if isinstance(scorer, str):
-        return parse_score(scorer, steps, table.columns, flow.namespace)
-    if not isinstance(scorer, Callable):  # type: ignore[arg-type]
-        raise UsageError(f"scorer={scorer!r} is none.", hint='Write scorer="STEP=SCORER:COLUMN", or give a function.')
-    asking = [step.name for step in flow.graph.steps if step.kind == "llm"]
-    if not asking:
-        raise UsageError(f"No step of {flow.name!r} asks a model, so there is nothing to compare.")
-    return StepScorer(step=asking[-1], scorer=scorer, text=str(getattr(scorer, "__name__", "scorer")))

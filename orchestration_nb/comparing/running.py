@@ -17,6 +17,7 @@ from orchestration_nb.comparing.comparison import ComparisonSetup
 from orchestration_nb.engine.services import Services
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.evals.bank import PayingBank
+from orchestration_nb.evals.item_scoring import SCORING_THREADS, ItemScoring
 from orchestration_nb.evals.outcomes import Answer
 from orchestration_nb.evals.scores import Score, StepScorer
 from orchestration_nb.events import ComparisonFinished, ComparisonStarted, Event, ItemCompared, RunStatus, Scored
@@ -27,7 +28,6 @@ from orchestration_nb.runs import Run
 from orchestration_nb.workspace import Workspace
 
 _MOST_THREADS = 256
-_SCORING_THREADS = 4
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -64,7 +64,7 @@ class Running:
             OrchestrationError: If one of them cannot be run at all; none goes on then.
         """
         threads = ThreadPoolExecutor(min(_MOST_THREADS, self.concurrency * len(strategies)), "orchestrate-compare")
-        scoring = ThreadPoolExecutor(_SCORING_THREADS, "orchestrate-score")
+        scoring = ThreadPoolExecutor(SCORING_THREADS, "orchestrate-score")
         self._record(self._beginning())
         turns = asyncio.Semaphore(self.concurrency)
         try:
@@ -92,12 +92,14 @@ class Running:
         collector = Collector(
             strategy=name,
             graph=flow.graph,
-            items=self.items,
-            scorer=self.scorer,
+            scoring=ItemScoring(
+                scorer=self.scorer,
+                items=self.items,
+                value_of=lambda item: self._run_of(name).value(self.scorer.step, item),
+                threads=scoring,
+            ),
             bank=self.bank,
             threads=threads,
-            scoring=scoring,
-            value_of=lambda item: self._run_of(name).value(self.scorer.step, item),
             heard=self._heard,
             learns=getattr(strategy, "learn", None),
         )
@@ -155,10 +157,8 @@ class Running:
                 with contextlib.suppress(OrchestrationError):
                     run.wait()
                 error = error or run.error
-            self.workspace.engine.submit(asyncio.sleep(0)).result()  # what is to be scored is handed over by then
             for collector in self._collectors:
-                for scored in collector.scored:
-                    scored.result()
+                self.workspace.engine.submit(collector.scoring.done()).result()
         except BaseException as failure:  # noqa: BLE001 - told to whoever waits for the comparison
             crash = failure
         threads.shutdown(wait=False)

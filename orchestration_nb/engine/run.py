@@ -8,7 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from orchestration_nb.engine.items import ItemWork, Plan
 from orchestration_nb.engine.outcome import Outcome
@@ -33,6 +33,20 @@ YIELD_EVERY = 32
 """Items without any waiting (all from the cache) after which others get their turn on the loop."""
 
 
+class Beside(Protocol):
+    """What goes on beside a run and belongs to it: items are scored."""
+
+    async def ended(self) -> None:
+        """Returns when it is through with all items that have ended.
+
+        Raises:
+            JournalWriteError: If something of it could not be recorded.
+        """
+
+    def close(self) -> None:
+        """Does nothing more, however the run ended."""
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class FlowRun:
     """A flow over items, under way on the engine's loop."""
@@ -47,6 +61,7 @@ class FlowRun:
     each: bool
     """Whether there is a table: without one, all steps run once, as the one item."""
     outcome: Outcome
+    beside: Beside | None = None
     ended: concurrent.futures.Future[OrchestrationError | None] = field(default_factory=concurrent.futures.Future)
     """Done when the run has ended and is recorded; its result says why it could not be recorded, or is ``None``."""
     stopped_because: OrchestrationError | None = None
@@ -81,6 +96,8 @@ class FlowRun:
             if self.context.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - cancelled before it began
             await self._work()
+            if self.beside is not None:
+                await self.beside.ended()
             status = "paused" if self.context.left else "failed" if self.stopped_because else "done"
         except RunPaused:  # by a step that is evaluated once, so that no item can go on
             status = "paused"
@@ -91,6 +108,8 @@ class FlowRun:
         except BaseException as caught:  # noqa: BLE001 - told to whoever waits for the run
             crash = caught
         self._task = None  # from here on there is nothing to cancel
+        if self.beside is not None:
+            self.beside.close()
         await self._leave_batches()
         await self._save_replies()
         status, unrecorded = self._record_end(status, unrecorded)

@@ -22,6 +22,7 @@ _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 RESERVED: Final[Mapping[str, str]] = {
     "item": "`item` is the row itself",
     "llm": "`llm` asks a model",
+    "_score": "the results have a column of that name",
     "_status": "the results have a column of that name",
     "_error": "the results have a column of that name",
     "_cost_usd": "the results have a column of that name",

@@ -84,7 +84,8 @@ def account_of(run: Run) -> RunAccount:
     """Reads a run that has ended (or as far as it is)."""
     results = run.results
     steps = frozenset(step.name for step in run.flow.graph.steps)
-    shown = _shown([str(column) for column in results.columns], steps, _used(run))
+    scored = [scores.column for scores in run.scores]
+    shown = _shown([str(column) for column in results.columns], [*steps, *scored], _used(run))
     problems = _problems(run.errors)
     return RunAccount(
         flow=run.flow.name,
@@ -93,9 +94,9 @@ def account_of(run: Run) -> RunAccount:
         statuses=tuple(Counter(str(status) for status in results["_status"]).most_common()),
         sample="" if run.sample is None else f"a sample, drawn with seed {run.seed}",
         error="" if run.error is None else str(run.error),
-        story=tuple(filter(None, [*CHRONICLE.of(run.id).lines(), came_of(run.plan), left_under_way(run.batches_left)])),
+        story=tuple(filter(None, _story(run))),
         columns=tuple(str(results.columns[place]) for place in shown),
-        inputs=sum(results.columns[place] not in steps for place in shown) - 3,
+        inputs=sum(results.columns[place] not in {*steps, *scored} for place in shown) - 3,
         rows=tuple(_rows(results, shown)),
         row_count=len(results),
         hidden_columns=len(results.columns) - len(shown) - 1,  # errors have a table of their own
@@ -103,6 +104,11 @@ def account_of(run: Run) -> RunAccount:
         problems=problems[:MOST_PROBLEMS],
         other_problems=sum(problem.count for problem in problems[MOST_PROBLEMS:]),
     )
+
+
+def _story(run: Run) -> list[str]:
+    came = [*CHRONICLE.of(run.id).lines(), came_of(run.plan), left_under_way(run.batches_left)]
+    return [*came, *(scores.sentence() for scores in run.scores)]
 
 
 def _used(run: Run) -> frozenset[str]:

@@ -43,6 +43,8 @@ class CellArguments:
     batch: bool = False
     tag: tuple[tuple[str, str], ...] = ()
     """Names and values that are kept with the run."""
+    score: tuple[str, ...] = ()
+    """What scores the items, each as ``STEP=SCORER:COLUMN``."""
     resume: str | None = None
     """The run of the ledger that this one goes on with: its id, or the start or the end of it."""
     fresh: bool = False
@@ -167,6 +169,12 @@ FLAGS = (
         value="KEY=VALUE",
         about="kept with the run, and may have a budget of its own; may stand more than once",
         read=_tag,
+        repeats=True,
+    ),
+    Flag(
+        name="--score",
+        value="STEP=SCORER:COLUMN",
+        about="score each item when it ends, such as answer=exact:gold or answer=my_function; may stand more than once",
         repeats=True,
     ),
     Flag(

@@ -61,6 +61,7 @@ def _choices(cell: CellArguments) -> dict[str, Any]:
         "degrade": cell.degrade,
         "batch": cell.batch,
         "tags": dict(cell.tag),
+        "score": cell.score,
         "resumes": cell.resume,
     }
     return choices | {name: value for name, value in written.items() if value}

@@ -94,6 +94,7 @@ class Run:
         self.waits_for: OverBudgetError | None = None
         self.plan = None
         self.batches_left: Sequence[BatchRow] = script.get("batches_left", ())
+        self.scores = ()
         self._reply = script.get("reply", "fine")
         self._errors: Sequence[str | None] = script.get("errors", ())
         self._ticks = int(script.get("ticks", 1))

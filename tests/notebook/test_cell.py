@@ -53,6 +53,21 @@ def test_every_flag_reaches_the_flow(shell: Shell, tickets: pd.DataFrame, monkey
     assert len(shell.names["triage"].last.results) == 3
 
 
+def test_items_are_scored_and_the_account_tells_it(shell: Shell, tickets: pd.DataFrame) -> None:
+    _, out = shell.run("fine = lambda value, item: value == 'fine'")
+    _, out = shell.run(cell("--score reply=fine --score topic=includes:body"))
+    assert "Score of reply by fine: 1.000, between 0.8" in out.stdout
+    assert "Score of topic by includes:body: " in out.stdout
+    assert list(shell.names["triage"].last.results["_score_reply"]) == [1.0] * 30
+
+
+def test_a_score_of_no_step_is_one_line(shell: Shell, tickets: pd.DataFrame) -> None:
+    result, out = shell.run(cell("--score replies=exact:body"))
+    assert not result.success
+    assert "there is no 'replies'" in out.stderr + out.stdout
+    assert "Did you mean 'reply'" in out.stderr + out.stdout or "reply" in out.stderr + out.stdout
+
+
 def test_flags_that_are_left_out_are_left_to_the_settings(
     shell: Shell, tickets: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
