@@ -161,7 +161,7 @@ def _named(workspace: Workspace, strategies: Sequence[str | Strategy]) -> dict[s
 
 def _found(workspace: Workspace, strategy: str | Strategy) -> Strategy:
     try:
-        return workspace.strategies.find(strategy)
+        return workspace.strategies.anew(strategy)
     except UnknownStrategyError:
         known = {*workspace.catalog.aliases, *workspace.catalog.models}
         if isinstance(strategy, str) and (strategy in known or "/" in strategy):

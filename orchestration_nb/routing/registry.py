@@ -88,6 +88,15 @@ class Strategies:
             found = self._made[name] = self._make(name)
         return found
 
+    def anew(self, name: str | Strategy) -> Strategy:
+        """The same as :meth:`find`, and one that a text describes is made anew: what it learns stays with its caller.
+
+        Raises:
+            UnknownStrategyError: If there is none.
+            UsageError: If what stands in the brackets is not what its maker takes.
+        """
+        return self.find(name) if callable(name) or self.named(name) is not None else self._make(name)
+
     def make(self, maker: str, given: Sequence[Any], named: Mapping[str, Any]) -> Strategy:
         """The strategy that a maker makes.
 

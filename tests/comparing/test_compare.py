@@ -209,3 +209,14 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_paid(
     with pytest.raises(error, match=sentence):
         compare(flow, **options)
     assert provider.requests == []
+
+
+def test_a_strategy_that_learns_is_made_anew_for_each_comparison(make_flow: MakeFlow) -> None:
+    flow, _ = make_flow("reply = llm(word)")
+    find = flow.workspace.strategies.find
+    text = "bandit(fast, strong)"
+    assert find(text) is find(text)
+    live = find(text)
+    assert flow.workspace.strategies.anew(text) is not live
+    compare(flow, over=WORDS, strategies=[text], models=[], scorer="reply=exact:gold")
+    assert find(text) is live
