@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack
 
 from orchestration_nb.calls import Strategy
+from orchestration_nb.catalog import Model
 from orchestration_nb.cost.budget import RunBudget, Spender
 from orchestration_nb.engine.outcome import Outcome
 from orchestration_nb.engine.progress import Progress
@@ -139,7 +140,7 @@ class Flow:
         table = _input(frame, options)
         bound = self._bound(table, {})
         function, strategy, model = _chosen(workspace, options)
-        _check_models(workspace, bound, model, function, batch=options.get("batch", False))
+        _check_models(workspace, bound, model, function, batch=options.get("batch", False), known=workspace.usable)
         setting = Setting(
             strategy=strategy,
             function=function,
@@ -188,6 +189,8 @@ class Apart:
     turns: asyncio.Semaphore
     """As many as calls may be in flight, in all its runs."""
     listeners: tuple[Listener, ...] = ()
+    asks: bool = True
+    """Whether models are asked, so that their keys must be there; else recorded replies answer."""
 
 
 def start_apart(flow: Flow, table: Table, apart: Apart, options: RunOptions) -> Run:
@@ -219,7 +222,8 @@ def _start(
     account, concurrency = _account(workspace, flow, options), _concurrency(workspace, options)
     services, around = (apart.services, apart.around) if apart else (workspace.services, _as_it_is)
     strategy, strategy_name, model = _chosen(workspace, options)
-    _check_models(workspace, bound, model, strategy, batch=options.get("batch", False))
+    known = workspace.usable if apart is None or apart.asks else workspace.catalog.resolve
+    _check_models(workspace, bound, model, strategy, batch=options.get("batch", False), known=known)
     scores = _scores(flow, table, options, strategy_name)
     around = around if scores is None else scores.around
     requests = Requests()
@@ -396,7 +400,13 @@ def _chosen(workspace: Workspace, options: RunOptions) -> tuple[Strategy, str, s
 
 
 def _check_models(
-    workspace: Workspace, bound: BoundFlow, model: str | None, strategy: Strategy, *, batch: bool
+    workspace: Workspace,
+    bound: BoundFlow,
+    model: str | None,
+    strategy: Strategy,
+    *,
+    batch: bool,
+    known: Callable[[str], Model],
 ) -> None:
     """Finds a model that does not exist or has no key before anything is paid."""
     questions = [question for step in bound.steps for question in step.step.questions]
@@ -411,7 +421,7 @@ def _check_models(
     for question in questions:
         if question.strategy is not None:
             named.update(models_of(workspace.strategies.find(question.strategy)))
-    usable = [workspace.usable(name) for name in sorted(named)]
+    usable = [known(name) for name in sorted(named)]
     for other in {other for each in usable for other in fallbacks_of(each)}:
         workspace.catalog.resolve(other)
     refused = refused_batch_models(workspace.providers, usable) if batch else None

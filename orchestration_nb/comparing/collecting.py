@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestration_nb.calls import Ask, Reply, Request, Strategy
+from orchestration_nb.errors import NoRecordedReplyError
 from orchestration_nb.evals.bank import MissingReply
 from orchestration_nb.evals.item_scoring import ItemScoring, Learn
 from orchestration_nb.evals.outcomes import Answer
@@ -58,6 +59,7 @@ class Collector:
     answers: dict[int, Answer] = field(default_factory=dict)
     once_usd: float = 0.0
     """What the steps cost that are evaluated once for all items."""
+    _once_missing: bool = False
     _parts: dict[int, list[_Part]] = field(default_factory=dict)
 
     def around(self, strategy: Strategy) -> Strategy:
@@ -69,6 +71,8 @@ class Collector:
             self._note(request, came)
             if came.reply is None:
                 assert came.error is not None
+                if isinstance(came.error, MissingReply):  # ends the item, and not the run
+                    raise NoRecordedReplyError(str(came.error))
                 raise came.error
             return came.reply
 
@@ -89,8 +93,9 @@ class Collector:
         parts = self._parts.pop(event.item, [])
         if event.item < 0:
             self.once_usd = sum(part.alone.cost_usd for part in parts)
+            self._once_missing = _is_missing(parts)
         else:
-            missing = any(isinstance(part.alone.error, MissingReply) for part in parts)
+            missing = _is_missing(parts) or self._once_missing
             self.scoring.ended(
                 event,
                 lambda score, _: self._take(event, parts, score, missing=missing),
@@ -137,3 +142,8 @@ class Collector:
                 before = max((ended_ms.get(name, 0.0) for name in step.needs), default=0.0)
                 ended_ms[step.name] = before + took_ms[step.name]
         return max(ended_ms.values(), default=0.0)
+
+
+def _is_missing(parts: Sequence[_Part]) -> bool:
+    """Whether a reply that was wanted is not recorded, so that nobody knows what would have come of the item."""
+    return any(isinstance(part.alone.error, MissingReply) for part in parts)

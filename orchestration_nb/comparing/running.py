@@ -111,6 +111,7 @@ class Running:
             services=self.services,
             turns=turns,
             listeners=(collector,),
+            asks=isinstance(self.bank, PayingBank),
         )
         tags = {**(options.get("tags") or {}), "comparison": self.setup.comparison_id, "strategy": name}
         return start_apart(flow, self.table, apart, RunOptions(**{**options, "strategy": strategy, "tags": tags}))
@@ -178,41 +179,48 @@ class Running:
 
     def _heard(self, answer: Answer, score: Score, _item: Mapping[str, Any] | None) -> None:
         """Records an answer and its score; in a thread of the scorers."""
-        now = self.workspace.clock.now()
-        run = self._run_of(answer.strategy)
-        self._record(
-            ItemCompared(
-                comparison_id=self.setup.comparison_id,
-                run_id=run.id,
-                strategy=answer.strategy,
-                item=answer.item,
-                status=answer.status,
-                quality=None if answer.quality != answer.quality else answer.quality,
-                cost_usd=answer.cost_usd,
-                latency_ms=answer.latency_ms,
-                model=answer.model,
-                asked=answer.asked,
-                reason=answer.reason,
-                error=answer.error,
-                slice_value=self._slice(answer.item),
-                compared_at=now,
-            ),
-            Scored(
-                run_id=run.id,
-                item=answer.item,
-                step=self.scorer.step,
-                comparison_id=self.setup.comparison_id,
-                strategy=answer.strategy,
-                scorer=self.scorer.text,
-                scored_by="judge" if score.cost_usd else "scorer",
-                value=score.value,
-                label=score.label,
-                passed=score.passed,
-                quality=None if score.failed else score.quality,
-                reason=score.reason,
-                cost_usd=score.cost_usd,
-                scored_at=now,
-            ),
+        if answer.strategy not in {*self.setup.strategies, *self.setup.singles}:
+            return
+        if self.setup.kind == "what_if":  # its runs are not in the ledger, and a score is of a run
+            self._record(self._compared(answer, None))
+        else:
+            run_id = self._run_of(answer.strategy).id
+            self._record(self._compared(answer, run_id), self._scored(answer, score, run_id))
+
+    def _compared(self, answer: Answer, run_id: RunId | None) -> ItemCompared:
+        return ItemCompared(
+            comparison_id=self.setup.comparison_id,
+            run_id=run_id,
+            strategy=answer.strategy,
+            item=answer.item,
+            status=answer.status,
+            quality=None if answer.quality != answer.quality else answer.quality,
+            cost_usd=answer.cost_usd,
+            latency_ms=answer.latency_ms,
+            model=answer.model,
+            asked=answer.asked,
+            reason=answer.reason,
+            error=answer.error,
+            slice_value=self._slice(answer.item),
+            compared_at=self.workspace.clock.now(),
+        )
+
+    def _scored(self, answer: Answer, score: Score, run_id: RunId) -> Scored:
+        return Scored(
+            run_id=run_id,
+            item=answer.item,
+            step=self.scorer.step,
+            comparison_id=self.setup.comparison_id,
+            strategy=answer.strategy,
+            scorer=self.scorer.text,
+            scored_by="judge" if score.cost_usd else "scorer",
+            value=score.value,
+            label=score.label,
+            passed=score.passed,
+            quality=None if score.failed else score.quality,
+            reason=score.reason,
+            cost_usd=score.cost_usd,
+            scored_at=self.workspace.clock.now(),
         )
 
     def _slice(self, item: int) -> str | None:
@@ -224,7 +232,7 @@ class Running:
 
         async def write() -> None:
             for event in events:
-                self.services.journal.write(event)
+                self.workspace.services.journal.write(event)
 
         self.workspace.engine.submit(write()).result()
 

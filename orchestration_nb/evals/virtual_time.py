@@ -96,6 +96,8 @@ def alone(strategy: Strategy, request: Request, fetch: Fetch) -> Alone:
             reply = loop.run_until_complete(_answered(strategy, request, asks))
         except (Exception, asyncio.CancelledError, ControlSignal) as failure:  # noqa: BLE001 - handed on, as an answer is
             error = failure
+        if asks.signal is not None:  # whatever the strategy made of it
+            reply, error = None, asks.signal
         latency_ms = loop.time() * 1000
         loop.cancel_all()
     finally:
@@ -127,12 +129,19 @@ class _Asks:
     loop: VirtualLoop
     fetch: Fetch
     asked: list[Asked] = field(default_factory=list)
+    signal: ControlSignal | None = None
+    """The first that an ask ended with."""
 
     async def __call__(self, model: str, *, sample: int = 0, wait: bool = True, instead: Collection[str] = ()) -> Reply:
         """See :class:`orchestration_nb.calls.Ask`."""
         asked = Asked(model=model, sample=sample, began_s=self.loop.time())
         self.asked.append(asked)
-        coming = self.loop.arrival(self.fetch(model, sample=sample, wait=wait, instead=instead))
+        try:
+            fetching = self.fetch(model, sample=sample, wait=wait, instead=instead)
+        except ControlSignal as signal:
+            self.signal = self.signal or signal
+            raise
+        coming = self.loop.arrival(fetching)
         try:
             banked = await coming.wait()
         except asyncio.CancelledError:
