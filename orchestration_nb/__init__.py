@@ -22,6 +22,7 @@ from orchestration_nb.flows import Flow, Run  # isort: skip - wires llm() to a w
 
 if TYPE_CHECKING:
     from orchestration_nb.comparing.comparison import Comparison
+    from orchestration_nb.comparing.what_if import WhatIf
 
 __all__ = [
     "Flow",
@@ -46,6 +47,7 @@ __all__ = [
     "load_ipython_extension",
     "step",
     "strategy",
+    "what_if",
 ]
 
 
@@ -64,6 +66,18 @@ def compare(flow: Flow, **how: Any) -> Comparison:
 def ledger() -> Ledger:
     """The current workspace's ledger: ``ledger().sql("SELECT ...")`` answers with a DataFrame."""
     return Workspace.current().ledger
+
+
+def what_if(flow: Flow, **how: Any) -> WhatIf:
+    """Runs strategies against recorded replies, at no cost: :func:`orchestration_nb.comparing.what_if.what_if`.
+
+    ::
+
+        what_if(triage, over=tickets, strategies=["cascade(fast, strong)", "fast"], scorer="queue=label:queue")
+    """
+    from orchestration_nb.comparing.what_if import what_if as begin  # noqa: PLC0415 - loads numpy
+
+    return begin(flow, **how)
 
 
 def load_ipython_extension(ipython: object) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Required, Unpack, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Required, Unpack, cast
 
 from orchestration_nb.calls import Strategy
+from orchestration_nb.catalog import Model
 from orchestration_nb.comparing.comparison import Comparison, ComparisonSetup
 from orchestration_nb.comparing.running import Running
 from orchestration_nb.errors import UnknownModelError, UnknownStrategyError, UsageError
 from orchestration_nb.evals.bank import PayingBank
-from orchestration_nb.evals.scores import Scorer, StepScorer
+from orchestration_nb.evals.scores import AsksModel, Scorer, StepScorer
 from orchestration_nb.flows import Flow, RunOptions
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import new_id
@@ -74,22 +76,70 @@ def start_comparison(flow: Flow, *, over: Any, **how: Unpack[How]) -> Comparison
     Raises:
         OrchestrationError: If it cannot be run at all; nothing was paid then.
     """
+    prepared = prepare(flow, over, how, "compare")
+    workspace = flow.workspace
+    running = Running(
+        setup=prepared.setup,
+        workspace=workspace,
+        services=workspace.services,
+        table=prepared.table,
+        items=prepared.items,
+        scorer=prepared.scorer,
+        bank=PayingBank(workspace.catalog.resolve, workspace.clock, workspace.engine.loop),
+        concurrency=count(prepared.options, workspace.settings.concurrency),
+    )
+    running.start(flow, prepared.strategies, prepared.options)
+    return Comparison(prepared.setup, prepared.items, running)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A comparison that can be run, of which nothing has run yet."""
+
+    setup: ComparisonSetup
+    strategies: Mapping[str, Strategy]
+    """By name: the user's, then the single models."""
+    table: Table
+    items: Sequence[Mapping[str, Any]]
+    scorer: StepScorer
+    """Ready for the items."""
+    options: RunOptions
+
+
+def prepare(flow: Flow, over: Any, how: How, kind: Literal["compare", "what_if"]) -> Prepared:
+    """Reads and checks what is to be compared.
+
+    Args:
+        flow: What is run.
+        over: A DataFrame or a list of dictionaries, an item a row.
+        how: As it was given.
+        kind: Whether models are asked, so that they must be usable.
+
+    Raises:
+        OrchestrationError: If it cannot be run at all.
+    """
     strategies, scorer = how["strategies"], how["scorer"]
     reference, models = how.get("reference"), how.get("models")
     slices, margin = how.get("slices"), how.get("margin", MARGIN)
     own = How.__annotations__.keys() - RunOptions.__annotations__.keys()
     options = cast("RunOptions", {name: value for name, value in how.items() if name not in own})
     workspace, table = flow.workspace, _table(over, options)
-    named = _named(workspace, strategies)
+    named = _named(workspace, strategies, workspace.usable if kind == "compare" else workspace.catalog.resolve)
     for model in _models_of(workspace, named) if models is None else models:
         named.setdefault(model, single(model))
     _check(table, named, reference=reference, slices=slices, margin=margin)
     items = list(table.items())
-    step_scorer = scorer_of(flow.graph, scorer, table.columns, flow.namespace).ready(items)
+    step_scorer = scorer_of(flow.graph, scorer, table.columns, flow.namespace)
+    if kind == "what_if" and isinstance(step_scorer.scorer, AsksModel):
+        raise UsageError(
+            f"The scorer {step_scorer.text} asks a model, which is not free.",
+            hint="Score with a plain scorer or function, or compare the strategies with compare().",
+        )
+    step_scorer = step_scorer.ready(items)
     users = tuple(_name_of(strategy) for strategy in strategies)
     setup = ComparisonSetup(
         comparison_id=new_id(),
-        kind="compare",
+        kind=kind,
         flow=flow.name,
         strategies=users,
         singles=tuple(name for name in named if name not in users),
@@ -102,18 +152,7 @@ def start_comparison(flow: Flow, *, over: Any, **how: Unpack[How]) -> Comparison
         seed=options.get("seed", 0),
         simulated=_simulated(workspace, named),
     )
-    running = Running(
-        setup=setup,
-        workspace=workspace,
-        services=workspace.services,
-        table=table,
-        items=items,
-        scorer=step_scorer,
-        bank=PayingBank(workspace.catalog.resolve, workspace.clock, workspace.engine.loop),
-        concurrency=count(options, workspace.settings.concurrency),
-    )
-    running.start(flow, named, options)
-    return Comparison(setup, items, running)
+    return Prepared(setup=setup, strategies=named, table=table, items=items, scorer=step_scorer, options=options)
 
 
 def _check(
@@ -141,7 +180,9 @@ def _name_of(strategy: str | Strategy) -> str:
     return strategy if isinstance(strategy, str) else str(getattr(strategy, "__name__", strategy))
 
 
-def _named(workspace: Workspace, strategies: Sequence[str | Strategy]) -> dict[str, Strategy]:
+def _named(
+    workspace: Workspace, strategies: Sequence[str | Strategy], known: Callable[[str], Model]
+) -> dict[str, Strategy]:
     """The strategies by name; a model stands for the strategy that asks it alone.
 
     Raises:
@@ -155,17 +196,17 @@ def _named(workspace: Workspace, strategies: Sequence[str | Strategy]) -> dict[s
         name = _name_of(strategy)
         if name in named:
             raise UsageError(f"Two strategies are called {name!r}.", hint="Give one of the functions another name.")
-        named[name] = _found(workspace, strategy)
+        named[name] = _found(workspace, strategy, known)
     return named
 
 
-def _found(workspace: Workspace, strategy: str | Strategy) -> Strategy:
+def _found(workspace: Workspace, strategy: str | Strategy, known: Callable[[str], Model]) -> Strategy:
     try:
         return workspace.strategies.anew(strategy)
     except UnknownStrategyError:
-        known = {*workspace.catalog.aliases, *workspace.catalog.models}
-        if isinstance(strategy, str) and (strategy in known or "/" in strategy):
-            workspace.usable(strategy)
+        listed = {*workspace.catalog.aliases, *workspace.catalog.models}
+        if isinstance(strategy, str) and (strategy in listed or "/" in strategy):
+            known(strategy)
             return single(strategy)
         raise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from orchestration_nb.engine.loop import POLL_S, wait
@@ -183,6 +183,14 @@ class Comparison:
             if len(found) > 1 and max(found) > min(found):
                 spread[item] = max(found) - min(found)
         return sorted(spread, key=lambda item: (-spread[item], item))
+
+    def among(self, singles: tuple[str, ...]) -> Comparison:
+        """The same, with these of its single models beside the strategies.
+
+        Args:
+            singles: Of ``setup.singles``.
+        """
+        return Comparison(replace(self.setup, singles=singles), self.items, self._running)
 
     def cancel(self) -> None:
         """Stops everything in flight; what was answered is kept."""
