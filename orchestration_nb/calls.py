@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from orchestration_nb.errors import RateLimit
-from orchestration_nb.ids import CallId, RequestId, RunId
+from orchestration_nb.ids import CallId, RequestId, RunId, new_id
 from orchestration_nb.messages import Message, Tool, ToolCall
 
 Status = Literal["ok", "degraded", "failed", "skipped", "cancelled", "paused"]
@@ -92,6 +92,8 @@ class Decision:
     """What the strategy read of models, by full name, when it first read it."""
     observe: Callable[[str], ModelStats] | None = None
     """Reads how a model, or what an alias stands for, is doing."""
+    afterwards: list[Strategy] = field(default_factory=list)
+    """What is asked when the answer has been given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +163,22 @@ class Request:
         decision = self.decision
         now = decision.observe(model) if decision.observe is not None else ModelStats(model=model)
         return decision.seen.setdefault(now.model, now)
+
+    def afterwards(self, strategy: Strategy) -> None:
+        """Has the same asked again, by another strategy, when this request has been answered.
+
+        The answer does not wait for it, the end of the run does. It is a request of its own in the ledger, of the same
+        step and item, and its failure is nobody else's.
+
+        Args:
+            strategy: An async function of ``(request, ask)``; its reply is recorded and otherwise dropped.
+        """
+        self.decision.afterwards.append(strategy)
+
+    def again(self) -> Request:
+        """The same question as a new request, about which nothing is decided yet."""
+        decision = Decision(seed=f"{self.decision.seed}:again", observe=self.decision.observe)
+        return replace(self, id=RequestId(new_id()), model=None, strategy=None, decision=decision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from orchestration_nb.calls import Reply, Request, Strategy
@@ -24,7 +24,7 @@ from orchestration_nb.engine.bookkeeping import CallBook, RequestBook
 from orchestration_nb.engine.lookup import find_or_pay
 from orchestration_nb.engine.payment import Call
 from orchestration_nb.engine.services import RunContext
-from orchestration_nb.errors import CallTimeoutError, JournalWriteError, StepError
+from orchestration_nb.errors import CallTimeoutError, ControlSignal, JournalWriteError, StepError
 from orchestration_nb.resilience import Deadline
 from orchestration_nb.routing.fallback import answer_with_fallbacks
 
@@ -45,6 +45,10 @@ async def answer(request: Request, run: RunContext, tally: Tally) -> Reply:
         JournalWriteError: If it cannot be recorded; nothing more may be spent then.
     """
     name, strategy = _strategy_of(request, run)
+    return await _answer_by(name, strategy, request, run, tally)
+
+
+async def _answer_by(name: str, strategy: Strategy, request: Request, run: RunContext, tally: Tally) -> Reply:
     request.decision.observe = run.services.traffic.stats
     book = RequestBook(request, run, name)
     asking = Asking(request, run, book)
@@ -60,10 +64,29 @@ async def answer(request: Request, run: RunContext, tally: Tally) -> Reply:
         raise
     else:
         book.answered(reply)
+        for later in request.decision.afterwards:
+            run.go_on_with(_answer_unseen(later, request.again(), run))
         return reply
     finally:
         tally.cost_usd += book.cost_usd
         tally.billed_usd += book.billed_usd
+
+
+@dataclass(slots=True)
+class _Unseen:
+    """What is asked after an answer counts for the run, and not for the item that has its answer."""
+
+    cost_usd: float = 0.0
+    billed_usd: float = 0.0
+
+
+async def _answer_unseen(strategy: Strategy, request: Request, run: RunContext) -> None:
+    try:
+        await _answer_by(str(getattr(strategy, "__name__", "")), strategy, request, run, _Unseen())
+    except JournalWriteError:
+        raise  # it is the record itself that failed
+    except (Exception, ControlSignal):  # noqa: BLE001 - it is recorded, and the item has its answer
+        return
 
 
 def _strategy_of(request: Request, run: RunContext) -> tuple[str, Strategy]:

@@ -95,7 +95,7 @@ class FlowRun:
             self.context.record(self.started)
             if self.context.cancelled:
                 raise asyncio.CancelledError  # noqa: TRY301 - cancelled before it began
-            await self._work()
+            await self._to_the_end()
             if self.beside is not None:
                 await self.beside.ended()
             status = "paused" if self.context.left else "failed" if self.stopped_because else "done"
@@ -186,6 +186,20 @@ class FlowRun:
             return "failed", caught
         return status, None
 
+    async def _to_the_end(self) -> None:
+        """All items, and what goes on after their answers."""
+        afterwards = self.context.afterwards
+        try:
+            await self._work()
+            while under_way := [task for task in afterwards if not task.done()]:
+                await asyncio.wait(under_way)
+            await asyncio.gather(*afterwards)  # what could not be recorded
+        except BaseException:
+            for task in (left := tuple(afterwards)):
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            raise
+
     async def _work(self) -> None:
         once = [step for step in self.bound.steps if step.once] if self.each else []
         if once:
@@ -221,6 +235,8 @@ class FlowRun:
             index = self._next
             self._next += 1
             await self.context.unpaused.wait()
+            if len(self.context.afterwards) > self.started.concurrency:  # else they would pile up
+                await asyncio.wait(self.context.afterwards, return_when=asyncio.FIRST_COMPLETED)
             if self._stopping:
                 return
             await self._one(plan, index, item)

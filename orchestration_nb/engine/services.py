@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestration_nb.calls import RawReply, Request, Strategy, Timeouts
 from orchestration_nb.catalog import Catalog, Model
@@ -195,7 +195,20 @@ class RunContext:
     left: bool = False
     """Nobody raises that budget now: what needs it ends as paused."""
 
+    afterwards: set[asyncio.Task[None]] = field(default_factory=set)
+    """What goes on after the answers were given, and what of it could not be recorded."""
+
     _paid_in_batches: asyncio.Future[Collection[str]] | None = None
+
+    def go_on_with(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begins what nobody waits for but the end of the run."""
+        task = asyncio.ensure_future(work)
+        self.afterwards.add(task)
+        task.add_done_callback(self._went_on)
+
+    def _went_on(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is None:
+            self.afterwards.discard(task)
 
     async def paid_in_batches(self) -> Collection[str]:
         """The questions whose answers of batches stand in the ledger, as paid; read once a run."""

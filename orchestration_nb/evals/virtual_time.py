@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from asyncio import base_events
 from collections.abc import Callable, Collection
@@ -100,6 +101,8 @@ def alone(strategy: Strategy, request: Request, fetch: Fetch) -> Alone:
             reply, error = None, asks.signal
         latency_ms = loop.time() * 1000
         loop.cancel_all()
+        loop.run_until_complete(_ask_afterwards(request, asks))
+        loop.cancel_all()
     finally:
         loop.close()
     return Alone(
@@ -120,6 +123,16 @@ async def _answered(strategy: Strategy, request: Request, asks: _Asks) -> Reply:
             hint="Return what `await ask(model)` gave.",
         )
     return returned
+
+
+async def _ask_afterwards(request: Request, asks: _Asks) -> None:
+    """What the strategy has asked when its answer has been given: it costs, and nobody waits for it."""
+    later = request.decision.afterwards
+    while later:
+        again = request.again()
+        with contextlib.suppress(Exception, ControlSignal):
+            await later.pop(0)(again, asks)
+        later.extend(again.decision.afterwards)
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from orchestration_nb.routing.fallback import answer_with_fallbacks, fallback, m
 from orchestration_nb.routing.hedged import hedged
 from orchestration_nb.routing.reading import agrees, read_answer
 from orchestration_nb.routing.registry import Strategies, strategy
+from orchestration_nb.routing.shadow import shadow
 from orchestration_nb.routing.single import single
 from orchestration_nb.routing.voting import best_of_n, majority_vote
 from orchestration_nb.routing.watching import least_busy, lowest_cost, lowest_latency, usage_based
@@ -30,6 +31,7 @@ __all__ = [
     "read_answer",
     "read_complexity",
     "round_robin",
+    "shadow",
     "single",
     "strategy",
     "usage_based",

@@ -37,6 +37,7 @@ BUILT_IN = [
     ("majority_vote(fast, 3)", "2 of 2 samples"),
     ("hedged(fast, after_ms=800)", "answered within 800 ms"),
     ("hedged(fast, strong, after_ms=p95)", "nothing was measured"),
+    ("shadow(fast, strong)", "asked afterwards"),
     ("bandit(fast, strong)", ""),
     ("epsilon_greedy(fast, strong, epsilon=0.2)", ""),
 ]
@@ -53,7 +54,7 @@ def test_each_can_be_written_as_text_and_says_why_in_the_ledger(tmp_path: Path, 
     run = flow.map([{"word": "hello"}], strategy=text)
     assert run.status == "done", run.error
     assert run.results["reply"].tolist() == ["Answer: 4"]
-    [told] = reasons(workspace.ledger, f"{run.id}:0")
+    told = reasons(workspace.ledger, f"{run.id}:0")[0]
     assert why in told or text == "fixed"
     assert "was taken" in told
     assert f"The strategy {workspace.strategies.find(text).__name__} " in told
