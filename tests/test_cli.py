@@ -496,13 +496,3 @@ class TestReprice:
         said = orchestrate(*self.RIGHT, "--until", "2020-01-01", "--yes")
         assert (said.code, self.cost(workspace)) == (0, 0.25)
         assert orchestrate(*self.RIGHT, "--since", "soon").code == 2
-
-
-def test_why_and_strategies_are_told_in_a_terminal(orchestrate: Any, tmp_path: Path) -> None:
-    record(tmp_path)
-    said = orchestrate("why", "last", "--workspace", str(tmp_path))
-    assert said.code == 0, said.err
-    assert "The strategy cascade" in said.out
-    assert orchestrate("why", "nothing", "--workspace", str(tmp_path)).code == 2
-    listed = orchestrate("strategies", "--format", "csv", "--workspace", str(tmp_path))
-    assert "majority_vote(model, n=5)" in listed.out
