@@ -15,6 +15,8 @@ from orchestration_nb.workspace import Workspace
 WHY_USAGE: Final = "why REQUEST|RUN:ITEM|last[:ITEM]"
 _MOST: Final = 20
 """Requests that are told at once."""
+_NO_CALL: Final = "No call was made."
+_SHARED: Final = "It paid for no call of its own: in a comparison, another strategy had asked the same."
 _REQUESTS: Final = """
 select request_id, run_id, flow, step, item, strategy, model, candidates, propensity, reason, seen, instead_of,
     cost_usd, billed_usd, simulated, latency_ms, status, error
@@ -99,7 +101,7 @@ def _paragraph(request: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -
     if request["item"] >= 0:
         where += f", item {request['item']}"
     pieces = [f"Request {request['request_id']} ({where}).", _choice(request), *_read(request["seen"] or ())]
-    pieces += [_call(call) for call in calls] or ["No call was made."]
+    pieces += [_call(call) for call in calls] or [_NO_CALL if request["model"] is None else _SHARED]
     return " ".join([*pieces, _end(request, calls)])
 
 

@@ -17,6 +17,7 @@ from orchestration_nb.calls import Ask, Reply, Request
 from orchestration_nb.comparing.compare import compare, start_comparison
 from orchestration_nb.errors import OverloadedError, UnknownStrategyError, UsageError
 from orchestration_nb.flows import Flow
+from orchestration_nb.notebook.reasons import reasons
 from orchestration_nb.testing import FakeProvider, fake_workspace
 
 MakeFlow = Callable[..., tuple[Flow, FakeProvider]]
@@ -220,3 +221,12 @@ def test_a_strategy_that_learns_is_made_anew_for_each_comparison(make_flow: Make
     assert flow.workspace.strategies.anew(text) is not live
     compare(flow, over=WORDS, strategies=[text], models=[], scorer="reply=exact:gold")
     assert find(text) is live
+
+
+def test_why_tells_who_paid_for_a_reply(make_flow: MakeFlow) -> None:
+    flow, _ = make_flow("reply = llm(word)")
+    compare(flow, over=WORDS.head(1), strategies=[careful], scorer="reply=exact:gold")
+    ids = flow.workspace.ledger.sql("select request_id, calls from requests order by calls")
+    told = [reasons(flow.workspace.ledger, request_id)[0] for request_id in ids.request_id]
+    assert ids.calls.sum() == 2, "of three strategies, four questions of which two are the same"
+    assert sum("another strategy had asked the same" in line for line in told) == (ids.calls == 0).sum() > 0
