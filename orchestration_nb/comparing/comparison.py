@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from orchestration_nb.engine.loop import POLL_S, wait
-from orchestration_nb.errors import OrchestrationError
+from orchestration_nb.errors import OrchestrationError, UsageError
+from orchestration_nb.evals.marks import HumanMark, Mark
 from orchestration_nb.evals.outcomes import Answer, Outcomes, outcomes_of
 from orchestration_nb.events import RunStatus
 
@@ -61,6 +62,8 @@ class Comparison:
     items: Sequence[Mapping[str, Any]]
     """The columns of each item by name, in the order of the input."""
     _running: Running
+    marks: list[HumanMark] = field(default_factory=list)
+    """What people said of answers, in the order in which they said it."""
     _cached: dict[str, tuple[int, Outcomes]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -190,7 +193,28 @@ class Comparison:
         Args:
             singles: Of ``setup.singles``.
         """
-        return Comparison(replace(self.setup, singles=singles), self.items, self._running)
+        return Comparison(replace(self.setup, singles=singles), self.items, self._running, self.marks)
+
+    def mark(self, item: int, strategy: str, versus: str, mark: Mark, *, note: str = "") -> HumanMark:
+        """Keeps what a person says of two answers to one item; a row of ``scores``, written before this returns.
+
+        Args:
+            item: Position of the item, from 0.
+            strategy: Whose answer is marked.
+            versus: Whose answer it is held against.
+            mark: ``better``, ``worse`` or ``same``.
+            note: Why, in the person's words.
+
+        Raises:
+            UsageError: There is no such mark, or not both answers are there.
+        """
+        said = HumanMark(item=item, strategy=strategy, versus=versus, mark=mark, note=note)
+        for name in (strategy, versus):
+            if item not in self.answers.get(name, {}):
+                raise UsageError(f"There is no answer of {name!r} to item {item}.", hint="Mark what has been answered.")
+        self._running.record_mark(said)
+        self.marks.append(said)
+        return said
 
     def cancel(self) -> None:
         """Stops everything in flight; what was answered is kept."""

@@ -18,6 +18,7 @@ from orchestration_nb.engine.services import Services
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.evals.bank import PayingBank
 from orchestration_nb.evals.item_scoring import SCORING_THREADS, ItemScoring
+from orchestration_nb.evals.marks import HumanMark
 from orchestration_nb.evals.outcomes import Answer
 from orchestration_nb.evals.scores import Score, StepScorer
 from orchestration_nb.events import ComparisonFinished, ComparisonStarted, Event, ItemCompared, RunStatus, Scored
@@ -221,6 +222,25 @@ class Running:
             reason=score.reason,
             cost_usd=score.cost_usd,
             scored_at=self.workspace.clock.now(),
+        )
+
+    def record_mark(self, mark: HumanMark) -> None:
+        """Journals what a person said of two answers; blocks until it is written."""
+        self._record(
+            Scored(
+                run_id=self._run_of(mark.strategy).id,
+                item=mark.item,
+                step=self.scorer.step,
+                comparison_id=self.setup.comparison_id,
+                strategy=mark.strategy,
+                versus=mark.versus,
+                scorer="mark",
+                scored_by="person",
+                label=mark.mark,
+                quality=mark.score.quality,
+                reason=mark.note,
+                scored_at=self.workspace.clock.now(),
+            )
         )
 
     def _slice(self, item: int) -> str | None:

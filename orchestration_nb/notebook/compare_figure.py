@@ -24,11 +24,13 @@ KINDS: Final[tuple[Kind, ...]] = ("strategy", "single", "baseline")
 WIDE: Final = 12.0
 """Dearest over cheapest from which costs are drawn on a logarithmic axis."""
 HEIGHT_PX: Final = 400
+CONFIG: Final = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 _TITLES: Final = {"strategy": "your strategies", "single": "single models", "baseline": "baselines"}
 _COLOURS: Final = {"strategy": "#0072b2", "single": "#d55e00", "baseline": "#808080"}
 _SYMBOLS: Final = {"strategy": "circle", "single": "square", "baseline": "diamond-open"}
 _GREY, _FAINT = "#808080", "rgba(128,128,128,.28)"
-_PLACES: Final = {"top center": (0, 1), "bottom center": (0, -1), "middle right": (1, 0), "middle left": (-1, 0)}
+_PLACES: Final = {"top right": (1, 1), "bottom right": (1, -1), "top left": (-1, 1), "bottom left": (-1, -1)}
+"""Beside the intervals of the point, which go straight up and across."""
 _LABEL: Final = 24
 """Characters of a name beside its point; the whole stands in what is shown on hovering."""
 
@@ -44,7 +46,7 @@ def compare_figure(standing: Standing, *, simulated: bool) -> dict[str, Any]:
 
     figure = go.Figure(data=[go.Scatter(**trace) for trace in traces(standing)], layout=layout(standing, simulated))
     drawn: dict[str, Any] = json.loads(figure.to_json())
-    return {**drawn, "config": {"displaylogo": False, "displayModeBar": False, "responsive": True}}
+    return {**drawn, "config": CONFIG}
 
 
 def layout(standing: Standing, simulated: bool) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def layout(standing: Standing, simulated: bool) -> dict[str, Any]:
         "template": None,
         "title": {"text": f"Quality against cost{money}{so_far}", "x": 0, "xref": "paper", "font": {"size": 14}},
         "height": HEIGHT_PX,
+        "autosize": True,
         "margin": {"l": 10, "r": 20, "t": 36, "b": 10},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -164,7 +167,7 @@ def _costs(standing: Standing) -> dict[str, Any]:
     if len(above) == len(costs) and max(above) / min(above) >= WIDE:
         low, high = math.log10(min(above)), math.log10(max(above))
         edge = 0.12 * (high - low)
-        return {"type": "log", "range": [low - edge, high + edge], "dtick": "D2" if high - low < 1.5 else 1}
+        return {"type": "log", "range": [low - edge, high + edge], "dtick": "D2" if high - low < 2.5 else 1}
     highest = max(1000 * row.cost_usd.high for row in standing.rows)
     return {"type": "linear", "range": [-0.04 * highest, 1.08 * highest]}
 

@@ -1,7 +1,13 @@
-"""Where a comparison shows how far it is: a notebook's dashboard, a terminal's line, or a log's sparse lines."""
+"""Where a comparison shows how far it is: a notebook's dashboard, or the sparse lines of a terminal or a log.
+
+The dashboard is drawn from the beginning. Below it the notebook keeps table and figure as plain output, for those who
+open it without a kernel; where the dashboard lives they are hidden.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import sys
 from typing import Any, Final
 
@@ -10,14 +16,19 @@ from IPython.display import display
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import standing_of
+from orchestration_nb.notebook.compare_dashboard import Dashboard
 from orchestration_nb.notebook.compare_figure import MIME, compare_figure
 from orchestration_nb.notebook.compare_table import compare_card, compare_text
 from orchestration_nb.notebook.compare_words import headline
-from orchestration_nb.notebook.screen import has_outputs
+from orchestration_nb.notebook.screen import OutputScreen, has_outputs
 from orchestration_nb.terminal import printable
 
 LINE_S: Final = 5.0
 """How long a line of a log stands before the next."""
+LOOK_S: Final = 0.2
+"""Between two looks at a comparison in the background."""
+_followers: set[asyncio.Task[None]] = set()
+"""An event loop holds its tasks weakly; these live until they end."""
 
 
 def watch_comparison(shell: Any, comparison: Comparison, clock: Clock | None = None) -> None:
@@ -27,29 +38,78 @@ def watch_comparison(shell: Any, comparison: Comparison, clock: Clock | None = N
         OrchestrationError: If it failed as a whole; what was answered is shown.
         KeyboardInterrupt: If it was interrupted; what was answered is shown.
     """
-    lines = _Lines(clock or SystemClock())
+    clock = clock or SystemClock()
+    dashboard = _dashboard(comparison, clock) if has_outputs(shell) else None
+    lines = _Lines(clock)
     try:
-        comparison.wait(on_tick=lambda: lines.refresh(comparison))
+        comparison.wait(on_tick=dashboard.refresh if dashboard else lambda: lines.refresh(comparison))
     finally:
-        show_comparison(shell, comparison)
+        if dashboard:
+            dashboard.settle()
+        _keep(shell, comparison)
     if comparison.error is not None:
         raise comparison.error
 
 
 def show_comparison(shell: Any, comparison: Comparison) -> None:
     """Shows how a comparison stands now."""
+    if has_outputs(shell):
+        _dashboard(comparison, SystemClock())
+    _keep(shell, comparison)
+
+
+def follow_comparison(shell: Any, comparison: Comparison, clock: Clock | None = None) -> None:
+    """Shows a comparison that goes on in the background, and returns at once."""
+    if not has_outputs(shell):
+        print(f"{comparison.setup.flow} is compared in the background: `%orchestrate compare` shows it.")  # noqa: T201
+        return
+    clock = clock or SystemClock()
+    dashboard = _dashboard(comparison, clock, can_cancel=True)
+    card, figure = OutputScreen(clock), OutputScreen(clock)
+    card.show({"text/plain": "Not ended yet.", "text/html": _SAVED.format("")})
+    figure.show({"text/plain": ""})
+    task = asyncio.get_running_loop().create_task(
+        _follow(comparison, dashboard, clock, (card, figure)), context=contextvars.Context()
+    )
+    _followers.add(task)
+    task.add_done_callback(_followers.discard)
+
+
+async def _follow(
+    comparison: Comparison, dashboard: Dashboard, clock: Clock, kept: tuple[OutputScreen, OutputScreen]
+) -> None:
+    while comparison.status == "running":
+        dashboard.refresh()
+        await clock.sleep(LOOK_S)
+    dashboard.settle()
+    for screen, bundle in zip(kept, saved_bundles(comparison), strict=False):
+        screen.show(bundle)
+
+
+def _dashboard(comparison: Comparison, clock: Clock, *, can_cancel: bool = False) -> Dashboard:
+    dashboard = Dashboard(comparison, clock, can_cancel=can_cancel)
+    display(dashboard.whole)  # type: ignore[no-untyped-call]
+    return dashboard
+
+
+_SAVED: Final = '<div class="onb-saved">{}</div>'
+
+
+def saved_bundles(comparison: Comparison) -> list[dict[str, Any]]:
+    """What a notebook keeps of a comparison, as MIME bundles: table and sentences, and the figure."""
     standing = standing_of(comparison)
-    card, text = compare_card(comparison, standing), compare_text(comparison, standing)
-    display({"text/html": card, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
-    if has_outputs(shell) and standing.rows:
+    html = _SAVED.format(compare_card(comparison, standing))
+    bundles: list[dict[str, Any]] = [{"text/html": html, "text/plain": compare_text(comparison, standing)}]
+    if standing.rows:
         figure = compare_figure(standing, simulated=comparison.setup.simulated)
-        told = "The same as a figure: quality against cost."
-        display({MIME: figure, "text/plain": told}, raw=True)  # type: ignore[no-untyped-call]
+        bundles.append({MIME: figure, "text/plain": "The same as a figure: quality against cost."})
+    return bundles
 
 
-def follow_comparison(_shell: Any, comparison: Comparison) -> None:
-    """Says that a comparison is under way, and returns at once."""
-    print(f"{printable(comparison.setup.flow)} is compared in the background: `%orchestrate compare` shows it.")  # noqa: T201
+def _keep(shell: Any, comparison: Comparison) -> None:
+    bundles = saved_bundles(comparison)
+    for bundle in bundles if has_outputs(shell) else bundles[:1]:
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]
 
 
 class _Lines:

@@ -7,20 +7,11 @@ from itertools import groupby
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import Row, Standing
 from orchestration_nb.notebook import markup
-from orchestration_nb.notebook.compare_words import COLUMNS, GROUPS, NUMBERS, caption, cells, headline
+from orchestration_nb.notebook.compare_style import TABLE
+from orchestration_nb.notebook.compare_words import COLUMNS, GROUPS, NUMBERS, caption, cells, headline, told_of
 from orchestration_nb.notebook.text import table_text
 from orchestration_nb.spending import NO_MONEY
 from orchestration_nb.terminal import printable
-
-CSS = """
-.onb table.cmp td,.onb table.cmp th{padding:3px 7px}
-.onb table.cmp th{white-space:normal;vertical-align:bottom}
-.onb table.cmp .group td{color:var(--t2);font-weight:600;padding-top:9px;border-bottom:1px solid var(--line)}
-.onb table.cmp .name{white-space:nowrap;max-width:230px;overflow:hidden;text-overflow:ellipsis}
-.onb table.cmp .baseline td{color:var(--t2)}.onb table.cmp .reference .name{text-decoration:underline dotted}
-.onb table.cmp .said{white-space:nowrap}.onb table.cmp .models{min-width:120px;max-width:260px}
-.onb ul.told{margin:4px 0;padding-left:18px}.onb ul.told li{margin:1px 0}
-"""
 
 
 def compare_head(comparison: Comparison) -> str:
@@ -78,14 +69,14 @@ def _line(row: Row, standing: Standing) -> str:
 
 def compare_told(standing: Standing, comparison: Comparison) -> str:
     """What may be said of the differences, a sentence a line, and how to read the table."""
-    told = "".join(f"<li>{markup.esc(line)}</li>" for line in standing.told)
+    told = "".join(f"<li>{markup.esc(line)}</li>" for line in told_of(standing, comparison))
     return (f'<ul class="told">{told}</ul>' if told else "") + markup.dim(" ".join(caption(standing, comparison)))
 
 
 def compare_card(comparison: Comparison, standing: Standing) -> str:
     """Head, table and sentences as HTML."""
     return markup.page(
-        f"<style>{CSS}</style>",
+        f"<style>{TABLE}</style>",
         compare_head(comparison),
         compare_table(standing),
         compare_told(standing, comparison),
@@ -97,6 +88,6 @@ def compare_text(comparison: Comparison, standing: Standing) -> str:
     setup = comparison.setup
     head = f"{setup.flow}: strategies compared, {comparison.status} · {' · '.join(headline(comparison))}"
     rows = [cells(row, standing) for row in standing.rows]
-    told = "\n".join(f"· {line}" for line in (*standing.told, *caption(standing, comparison)))
+    told = "\n".join(f"· {line}" for line in (*told_of(standing, comparison), *caption(standing, comparison)))
     parts = (printable(head), table_text(COLUMNS, rows, width=40) if rows else "", printable(told))
     return "\n\n".join(part for part in parts if part)

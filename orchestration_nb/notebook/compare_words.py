@@ -8,6 +8,7 @@ from typing import Final
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import Row, Standing
 from orchestration_nb.evals.intervals import Interval
+from orchestration_nb.evals.sentences import sentences
 from orchestration_nb.notebook.figures import MISSING, count, latency, usd
 from orchestration_nb.spending import NO_MONEY
 
@@ -53,8 +54,8 @@ def verdict_words(row: Row) -> str:
 
 
 def shares_words(shares: Mapping[str, float]) -> str:
-    """``fake/small 80 %, fake/large 20 %``."""
-    return ", ".join(f"{model} {100 * share:.0f} %" for model, share in shares.items()) or MISSING
+    """``sim/small 80 %, sim/large 20 %``."""
+    return ", ".join(f"{model} {100 * share:.0f}\u00a0%" for model, share in shares.items()) or MISSING
 
 
 def cells(row: Row, standing: Standing) -> tuple[str, ...]:
@@ -86,7 +87,17 @@ def headline(comparison: Comparison) -> list[str]:
         f"{count(len(comparison.names), 'strategy', 'strategies')} over {items}",
         f"{count(comparison.questions, 'question')}, each asked once",
         f"cost {usd(comparison.cost_usd)}, billed {usd(comparison.billed_usd)}{money}",
-        f"scored by {setup.scorer}",
+        f"{setup.step} scored by {setup.scorer}",
+    ]
+
+
+def told_of(standing: Standing, comparison: Comparison) -> list[str]:
+    """What may be said of each of the user's strategies against the reference, a paragraph each."""
+    modelled = comparison.setup.simulated
+    return [
+        " ".join(sentences(row.verdict, latency_is_modelled=modelled))
+        for row in standing.rows
+        if row.kind == "strategy" and row.verdict is not None
     ]
 
 

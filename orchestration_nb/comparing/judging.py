@@ -1,0 +1,83 @@
+"""How a judge asks its model in a comparison: as a run of one request, so that budget, cache and ledger know of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from orchestration_nb.calls import Ask, OutputSchema, Reply, Request, Strategy
+from orchestration_nb.errors import CallError
+from orchestration_nb.flow import Pending, llm
+from orchestration_nb.flows import Apart, Flow, start_apart
+from orchestration_nb.frames import table_of
+from orchestration_nb.ids import RunId
+from orchestration_nb.options import RunOptions
+from orchestration_nb.workspace import Workspace
+
+JUDGE: Final = "judge"
+"""The flow under which a judge's requests stand in the ledger."""
+_TEXT: Final = "verdict = question(prompt)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JudgeAsks:
+    """Asks the model of a judge; its money comes out of the comparison's budget, and counts for no strategy."""
+
+    workspace: Workspace
+    account: RunId
+    """Whose budget it spends: the comparison's."""
+    budget_usd: float | None
+    """The most that the comparison may spend; ``None``: the setting."""
+    concurrency: int
+    fresh: bool = False
+    """Whether an answer that the cache holds is paid again."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    _turns: list[asyncio.Semaphore] = field(default_factory=list)
+
+    async def __call__(self, prompt: str, *, model: str, output: OutputSchema) -> Reply:
+        """Asks once.
+
+        Raises:
+            OrchestrationError: No usable reply came, or the budget does not cover it.
+        """
+
+        def question(text: str) -> Pending:
+            return llm(text, model=model, output=output, temperature=0.0)
+
+        kept: list[Reply] = []
+        namespace = {"question": question}
+        flow = Flow.from_source(_TEXT, name=JUDGE, namespace=namespace, workspace=self.workspace)
+        apart = Apart(
+            account=self.account,
+            around=lambda strategy: _keeping(strategy, kept),
+            services=self.workspace.services,
+            turns=self._shared_turns(),
+        )
+        options = RunOptions(
+            budget=self.budget_usd, fresh=self.fresh, tags={**self.tags, "comparison": str(self.account)}
+        )
+        run = await start_apart(flow, table_of([{"prompt": prompt}]), apart, options).done()
+        if run.first_error is not None:
+            raise run.first_error
+        if not kept:
+            raise CallError(f"The judge {model} gave no reply.", billing="no")
+        return kept[-1]
+
+    def _shared_turns(self) -> asyncio.Semaphore:
+        if not self._turns:
+            self._turns.append(asyncio.Semaphore(self.concurrency))
+        return self._turns[0]
+
+
+def _keeping(strategy: Strategy, kept: list[Reply]) -> Strategy:
+    """The strategy, whose reply is put aside: a run's value does not say what it cost."""
+
+    async def keeping(request: Request, ask: Ask) -> Reply:
+        reply = await strategy(request, ask)
+        kept.append(reply)
+        return reply
+
+    keeping.__name__ = keeping.__qualname__ = getattr(strategy, "__name__", "fixed")
+    return keeping
