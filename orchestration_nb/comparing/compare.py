@@ -11,13 +11,14 @@ from typing import Any, Final, Literal, Required, Unpack, cast
 from orchestration_nb.calls import Strategy
 from orchestration_nb.catalog import Model
 from orchestration_nb.comparing.comparison import Comparison, ComparisonSetup
+from orchestration_nb.comparing.judging import JudgeAsks
 from orchestration_nb.comparing.running import Running
 from orchestration_nb.errors import UnknownModelError, UnknownStrategyError, UsageError
 from orchestration_nb.evals.bank import PayingBank
 from orchestration_nb.evals.scores import AsksModel, Scorer, StepScorer
 from orchestration_nb.flows import Flow, RunOptions
 from orchestration_nb.frames import Table, table_of
-from orchestration_nb.ids import new_id
+from orchestration_nb.ids import RunId, new_id
 from orchestration_nb.options import check_options, count
 from orchestration_nb.planning.rehearsal import named_in
 from orchestration_nb.routing.fallback import models_of
@@ -129,16 +130,17 @@ def prepare(flow: Flow, over: Any, how: How, kind: Literal["compare", "what_if"]
         named.setdefault(model, single(model))
     _check(table, named, reference=reference, slices=slices, margin=margin)
     items = list(table.items())
+    comparison_id = new_id()
     step_scorer = scorer_of(flow.graph, scorer, table.columns, flow.namespace)
     if kind == "what_if" and isinstance(step_scorer.scorer, AsksModel):
         raise UsageError(
             f"The scorer {step_scorer.text} asks a model, which is not free.",
             hint="Score with a plain scorer or function, or compare the strategies with compare().",
         )
-    step_scorer = step_scorer.ready(items)
+    step_scorer = step_scorer.ready(items, ask=_judge(workspace, comparison_id, options))
     users = tuple(_name_of(strategy) for strategy in strategies)
     setup = ComparisonSetup(
-        comparison_id=new_id(),
+        comparison_id=comparison_id,
         kind=kind,
         flow=flow.name,
         strategies=users,
@@ -153,6 +155,18 @@ def prepare(flow: Flow, over: Any, how: How, kind: Literal["compare", "what_if"]
         simulated=_simulated(workspace, named),
     )
     return Prepared(setup=setup, strategies=named, table=table, items=items, scorer=step_scorer, options=options)
+
+
+def _judge(workspace: Workspace, comparison_id: str, options: RunOptions) -> JudgeAsks:
+    """How a judge among the scorers asks its model."""
+    return JudgeAsks(
+        workspace=workspace,
+        account=RunId(comparison_id),
+        budget_usd=options.get("budget"),
+        concurrency=count(options, workspace.settings.concurrency),
+        fresh=options.get("fresh", False),
+        tags=options.get("tags") or {},
+    )
 
 
 def _check(

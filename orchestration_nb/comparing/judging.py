@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from orchestration_nb.calls import Ask, OutputSchema, Reply, Request, Strategy
 from orchestration_nb.errors import CallError
-from orchestration_nb.flow import Pending, llm
+from orchestration_nb.flow import llm
 from orchestration_nb.flows import Apart, Flow, start_apart
 from orchestration_nb.frames import table_of
 from orchestration_nb.ids import RunId
@@ -43,7 +43,7 @@ class JudgeAsks:
             OrchestrationError: No usable reply came, or the budget does not cover it.
         """
 
-        def question(text: str) -> Pending:
+        def question(text: str) -> Any:
             return llm(text, model=model, output=output, temperature=0.0)
 
         kept: list[Reply] = []
@@ -75,7 +75,7 @@ def _keeping(strategy: Strategy, kept: list[Reply]) -> Strategy:
     """The strategy, whose reply is put aside: a run's value does not say what it cost."""
 
     async def keeping(request: Request, ask: Ask) -> Reply:
-        reply = await strategy(request, ask)
+        reply: Reply = await strategy(request, ask)
         kept.append(reply)
         return reply
 

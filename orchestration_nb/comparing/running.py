@@ -20,7 +20,7 @@ from orchestration_nb.evals.bank import PayingBank
 from orchestration_nb.evals.item_scoring import SCORING_THREADS, ItemScoring
 from orchestration_nb.evals.marks import HumanMark
 from orchestration_nb.evals.outcomes import Answer
-from orchestration_nb.evals.scores import Score, StepScorer
+from orchestration_nb.evals.scores import AsksModel, Score, StepScorer
 from orchestration_nb.events import ComparisonFinished, ComparisonStarted, Event, ItemCompared, RunStatus, Scored
 from orchestration_nb.flows import Apart, Flow, RunOptions, start_apart
 from orchestration_nb.frames import Table
@@ -65,7 +65,9 @@ class Running:
             OrchestrationError: If one of them cannot be run at all; none goes on then.
         """
         threads = ThreadPoolExecutor(min(_MOST_THREADS, self.concurrency * len(strategies)), "orchestrate-compare")
-        scoring = ThreadPoolExecutor(SCORING_THREADS, "orchestrate-score")
+        # A judge waits for its model most of the time.
+        scorers = self.concurrency if isinstance(self.scorer.scorer, AsksModel) else SCORING_THREADS
+        scoring = ThreadPoolExecutor(min(_MOST_THREADS, scorers), "orchestrate-score")
         self._record(self._beginning())
         turns = asyncio.Semaphore(self.concurrency)
         try:

@@ -33,7 +33,7 @@ def output_schema(annotation: Any, *, name: str) -> OutputSchema | None:
 
     Args:
         annotation: ``Literal[...]``, ``bool``, ``int``, ``float``, ``list[...]``, a dataclass, a TypedDict, a pydantic
-            model.
+            model; or a form that is made already.
         name: What the form is called on the wire; other characters than letters, digits, ``_`` and ``-`` become ``_``.
 
     Raises:
@@ -41,6 +41,8 @@ def output_schema(annotation: Any, *, name: str) -> OutputSchema | None:
     """
     if any(annotation is each for each in _AS_TEXT):
         return None
+    if isinstance(annotation, OutputSchema):
+        return annotation
     try:
         return _kept(annotation, name)
     except TypeError:  # cannot be hashed

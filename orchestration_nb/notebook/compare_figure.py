@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from orchestration_nb.comparing.standing import ORACLE, Kind, Row, Standing
 from orchestration_nb.evals.intervals import Interval
 from orchestration_nb.notebook.compare_words import per_thousand, percent, quality_words
+from orchestration_nb.notebook.figures import usd
 from orchestration_nb.notebook.spend_figure import told
 from orchestration_nb.spending import NO_MONEY
 
@@ -73,7 +75,6 @@ def layout(standing: Standing, simulated: bool) -> dict[str, Any]:
         "xaxis": {
             **axis,
             **_costs(standing),
-            "tickprefix": "&#36;",
             "title": {"text": "cost of 1,000 items at list price, US&#36;", "standoff": 6},
         },
         "yaxis": {**axis, **_heights(standing), "ticksuffix": " %" if standing.scored_yes_no else "",
@@ -134,14 +135,26 @@ def _errors(intervals: Sequence[Interval], scale: float, colour: str) -> dict[st
 
 def _line(rows: Sequence[Row], standing: Standing, name: str, dash: str, shape: str) -> dict[str, Any]:
     ordered = sorted(rows, key=lambda row: (row.cost_usd.estimate, row.quality.estimate))
+    corners = [(1000 * row.cost_usd.estimate, _shown(standing) * row.quality.estimate) for row in ordered]
+    drawn = _straight(corners) if shape == "linear" else corners
     return {
         "name": name,
         "mode": "lines",
-        "x": [1000 * row.cost_usd.estimate for row in ordered],
-        "y": [_shown(standing) * row.quality.estimate for row in ordered],
+        "x": [x for x, _ in drawn],
+        "y": [y for _, y in drawn],
         "line": {"color": _GREY, "width": 1.5, "dash": dash, "shape": shape},
         "hoverinfo": "skip",
     }
+
+
+def _straight(corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points on the way from corner to corner: what is straight in dollars is bent on a logarithmic axis."""
+    ways = [
+        (x + part / 20 * (next_x - x), y + part / 20 * (next_y - y))
+        for (x, y), (next_x, next_y) in pairwise(corners)
+        for part in range(20)
+    ]
+    return [*ways, *corners[-1:]]
 
 
 def _hover(row: Row, standing: Standing) -> str:
@@ -167,9 +180,19 @@ def _costs(standing: Standing) -> dict[str, Any]:
     if len(above) == len(costs) and max(above) / min(above) >= WIDE:
         low, high = math.log10(min(above)), math.log10(max(above))
         edge = 0.12 * (high - low)
-        return {"type": "log", "range": [low - edge, high + edge], "dtick": "D2" if high - low < 2.5 else 1}
+        ends = low - edge, high + edge
+        return {"type": "log", "range": list(ends), **_ticks(*ends)}
     highest = max(1000 * row.cost_usd.high for row in standing.rows)
-    return {"type": "linear", "range": [-0.04 * highest, 1.08 * highest]}
+    return {"type": "linear", "range": [-0.04 * highest, 1.08 * highest], "tickprefix": "&#36;"}
+
+
+def _ticks(low: float, high: float) -> dict[str, Any]:
+    """Amounts to stand on a logarithmic axis between these powers of ten: 1, 2 and 5 of each, or 1 alone."""
+    steps = (1, 2, 5) if high - low < 3 else (1,)
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    amounts = [step * 10.0**power for power in powers for step in steps]
+    shown = [amount for amount in amounts if low <= math.log10(amount) <= high]
+    return {"tickmode": "array", "tickvals": shown, "ticktext": [told(usd(amount)) for amount in shown]}
 
 
 def _heights(standing: Standing) -> dict[str, Any]:

@@ -92,11 +92,14 @@ def _body(comparison: Comparison) -> str:
 
 
 def _parts(comparison: Comparison) -> list[_Part]:
-    parts = [_Part(name="all items", standing=standing_of(comparison))]
     slices = np.asarray(comparison.slices or [])
-    for name in sorted(set(slices.tolist()))[:MOST_SLICES]:
-        parts.append(_Part(name=printable(name), standing=standing_of(comparison, items=slices == name)))
-    return parts
+    return [
+        _Part(name="all items", standing=standing_of(comparison)),
+        *(
+            _Part(name=printable(name), standing=standing_of(comparison, items=slices == name))
+            for name in sorted(set(slices.tolist()))[:MOST_SLICES]
+        ),
+    ]
 
 
 def _items(comparison: Comparison) -> dict[str, Any]:

@@ -38,7 +38,6 @@ align-items:baseline}
 .onb-items .card{border:1px solid var(--line);border-radius:4px;padding:6px 9px;min-width:0}
 .onb-items .block{margin:4px 0}.onb-items .label,.onb-items .score{color:var(--t2);font-size:.92em}
 .onb-items .text{white-space:pre-wrap;overflow-wrap:anywhere;max-height:170px;overflow:auto}
-.onb-items .reply .text{font-weight:600}
 .onb-items .marks{display:flex;flex-wrap:wrap;gap:6px 8px;align-items:center}
 .onb-items .said{min-height:1.5em}
 @media (max-width:760px){.onb-items .panes{grid-template-columns:1fr}.onb-items .list{height:180px}}
