@@ -12,6 +12,8 @@ from orchestration_nb.calls import Strategy
 from orchestration_nb.comparing.compare import How, Prepared, prepare
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.coverage import Coverage, coverage_of, told_for_all
+from orchestration_nb.comparing.estimating import Estimated, estimates
+from orchestration_nb.comparing.logged import AS_LOGGED, AsLogged, ChoiceBook
 from orchestration_nb.comparing.recorded import Recorded, Unrecorded
 from orchestration_nb.comparing.running import Running
 from orchestration_nb.errors import UsageError
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OF_MONEY: Final = ("budget", "on_budget", "fresh")
+_OF_THE_REST: Final = (
+    "The items that can be told are those that happened to be answered so, perhaps easier or harder ones than the "
+    "rest; the estimates weigh them by the chances with which they were."
+)
+_NO_CHOICES: Final = (
+    "No random choice is logged for these questions, so nothing is estimated for the rest; a run with "
+    "weighted(fast=0.5, strong=0.5), say, logs some."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +46,9 @@ class WhatIf:
     """By strategy, single models included: how much of it can be told."""
     common: int
     """Items that can be told for all strategies that the user named, and the reference."""
+    estimates: Mapping[str, Estimated]
+    """By strategy of the user's that cannot be told whole: what it would have come to, from logged random choices, or
+    why that cannot be estimated."""
 
     def __repr__(self) -> str:
         return "\n".join([f"<WhatIf {self.comparison.id} of {self.comparison.setup.flow}>", *self.told])
@@ -56,7 +69,10 @@ class WhatIf:
                 f"{self.common:,} of {items:,} items can be told for all of them; figures beside each other "
                 "are of these."
             )
-        return tuple(lines)
+        rest = [name for name in names if self.coverage[name].told < items]
+        if rest:
+            lines.append(_OF_THE_REST if self.estimates else _NO_CHOICES)
+        return (*lines, *(self.estimates[name].sentence for name in rest if name in self.estimates))
 
 
 def what_if(flow: Flow, *, over: Any, **how: Unpack[How]) -> WhatIf:
@@ -84,12 +100,19 @@ def what_if(flow: Flow, *, over: Any, **how: Unpack[How]) -> WhatIf:
             raise UsageError(f"{name}= does not go together with a what-if.", hint="It asks nothing and pays nothing.")
     how = cast("How", {**how, "strategies": [_copied(flow, strategy) for strategy in how["strategies"]]})
     prepared = prepare(flow, over, how, "what_if")
-    running = _start(flow, prepared)
+    workspace = flow.workspace
+    logged = AsLogged(ChoiceBook.of(workspace.ledger, workspace.catalog.resolve))
+    bank = RecordedBank(workspace.catalog.resolve, Recorded(workspace).find)
+    running = _start(flow, prepared, bank, logged)
     whole = Comparison(prepared.setup, prepared.items, running).wait()
-    return _told(whole)
+    answers = running.answers.pop(AS_LOGGED, {})
+    rest = {
+        name: prepared.strategies[name] for name in prepared.setup.strategies if not whole.outcomes(name).ended.all()
+    }
+    return _told(whole, estimates(rest, logged, answers, bank, workspace.catalog.resolve) if logged.choices else {})
 
 
-def _start(flow: Flow, prepared: Prepared) -> Running:
+def _start(flow: Flow, prepared: Prepared, bank: RecordedBank, logged: AsLogged) -> Running:
     workspace = flow.workspace
     running = Running(
         setup=prepared.setup,
@@ -98,14 +121,15 @@ def _start(flow: Flow, prepared: Prepared) -> Running:
         table=prepared.table,
         items=prepared.items,
         scorer=prepared.scorer,
-        bank=RecordedBank(workspace.catalog.resolve, Recorded(workspace).find),
+        bank=bank,
         concurrency=count(prepared.options, workspace.settings.concurrency),
     )
-    running.start(flow, prepared.strategies, prepared.options)
+    beside = {AS_LOGGED: logged.strategy()} if logged.book.by_key else {}
+    running.start(flow, {**prepared.strategies, **beside}, prepared.options)
     return running
 
 
-def _told(whole: Comparison) -> WhatIf:
+def _told(whole: Comparison, estimated: Mapping[str, Estimated]) -> WhatIf:
     """Shows beside the user's strategies those single models that can be told wherever these can."""
     setup = whole.setup
     named = (*setup.strategies, *(() if setup.reference in {None, *setup.strategies} else (setup.reference,)))
@@ -117,6 +141,7 @@ def _told(whole: Comparison) -> WhatIf:
         comparison=whole.among(beside),
         coverage={name: coverage_of(whole.outcomes(name)) for name in whole.names},
         common=int(common.sum()),
+        estimates=estimated,
     )
 
 
