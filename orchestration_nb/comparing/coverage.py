@@ -31,7 +31,14 @@ class Coverage:
     @property
     def sentence(self) -> str:
         """The coverage in words."""
-        return f"{self.told:,} of {self.items:,} items can be told for {self.strategy}."
+        said = f"{self.told:,} of {self.items:,} items can be told for {self.strategy}"
+        if self.quality is None or self.cost_usd is None:
+            return f"{said}."
+        quality, each_usd = self.quality, self.cost_usd.estimate
+        return (
+            f"{said}: quality {quality.estimate:.3f} ({quality.low:.3f} to {quality.high:.3f}), "
+            f"${1000 * each_usd:.4g} per 1,000 items."
+        )
 
 
 def coverage_of(outcomes: Outcomes) -> Coverage:

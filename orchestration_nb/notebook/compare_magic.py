@@ -77,9 +77,9 @@ def compare_strategies(session: Session, rest: str) -> Comparison | None:
     if words[0] == "export" and "--over" not in words:
         _export(session, words[1:])
         return None
-    names, values = read_flags(_spread(words), COMPARE_FLAGS, COMPARE_USAGE)
-    flow = _flow(session, names)
-    comparison = start_comparison(flow, over=session.frame(_needed(values, "over")), **_how(session, values))
+    names, values = read_flags(spread_out(words), COMPARE_FLAGS, COMPARE_USAGE)
+    flow = flow_named(session, names)
+    comparison = start_comparison(flow, over=session.frame(needed(values, "over")), **how_of(session, values))
     session.comparison = comparison
     if values.get("background") and not is_headless():
         follow_comparison(session.shell, comparison)
@@ -103,7 +103,7 @@ def _export(session: Session, words: Sequence[str]) -> None:
     print(f"{path}: {size / 1e6:.1f} MB, opens with no network.")  # noqa: T201
 
 
-def _spread(words: Sequence[str]) -> str:
+def spread_out(words: Sequence[str]) -> str:
     """The line with ``--strategies a b`` as ``--strategies=a --strategies=b``."""
     spread: list[str] = []
     gathering = ""
@@ -118,7 +118,12 @@ def _spread(words: Sequence[str]) -> str:
     return shlex.join(spread)
 
 
-def _flow(session: Session, names: Sequence[str]) -> Flow:
+def flow_named(session: Session, names: Sequence[str]) -> Flow:
+    """The one flow that stands on the line.
+
+    Raises:
+        UsageError: If there is none of that name, or not one name.
+    """
     if len(names) != 1:
         raise UsageError("A comparison needs one flow.", hint=COMPARE_USAGE)
     flow = session.namespace.get(names[0])
@@ -129,16 +134,21 @@ def _flow(session: Session, names: Sequence[str]) -> Flow:
     return flow
 
 
-def _needed(values: dict[str, Any], field: str) -> Any:
+def needed(values: dict[str, Any], field: str) -> Any:
+    """What a flag says that cannot be left out.
+
+    Raises:
+        UsageError: If it is not on the line.
+    """
     if not values.get(field):
         raise UsageError(f"A comparison needs --{field}.", hint=COMPARE_USAGE)
     return values[field]
 
 
-def _how(session: Session, values: dict[str, Any]) -> Any:
+def how_of(session: Session, values: dict[str, Any]) -> Any:
     """What :func:`start_comparison` takes, of what stands on the line."""
-    strategies = [_strategy(session, name) for name in _needed(values, "strategies")]
-    how: dict[str, Any] = {"strategies": strategies, "scorer": _needed(values, "score")}
+    strategies = [_strategy(session, name) for name in needed(values, "strategies")]
+    how: dict[str, Any] = {"strategies": strategies, "scorer": needed(values, "score")}
     plain = ("reference", "slices", "margin", "budget", "sample", "seed", "concurrency", "fresh")
     how |= {name: values[name] for name in plain if name in values}
     if "models" in values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestration_nb.comparing.comparison import Comparison
+from orchestration_nb.comparing.what_if import WhatIf
 from orchestration_nb.flow import draw
 from orchestration_nb.flows import Flow
 from orchestration_nb.ledger import RunDetails
@@ -14,6 +15,7 @@ from orchestration_nb.notebook.details import details_card, details_text
 from orchestration_nb.notebook.planned import plan_card, plan_text
 from orchestration_nb.notebook.screen import account_bundle, progress_bundle
 from orchestration_nb.notebook.session import is_under_way
+from orchestration_nb.notebook.what_if_magic import show_what_if
 from orchestration_nb.plan import Plan
 from orchestration_nb.runs import Run
 
@@ -43,6 +45,7 @@ def register(shell: Any) -> None:
     """Shows flows, plans, runs and what the ledger knows of a run in their own way."""
     # It is more than one output: a table, a figure, and what can be clicked.
     shell.display_formatter.ipython_display_formatter.for_type(Comparison, lambda one: show_comparison(shell, one))
+    shell.display_formatter.ipython_display_formatter.for_type(WhatIf, lambda told: show_what_if(shell, told))
     html, text = (shell.display_formatter.formatters[kind] for kind in ("text/html", "text/plain"))
     html.for_type(Flow, lambda flow: flow_bundle(flow)["text/html"])
     html.for_type(Plan, lambda plan: plan_bundle(plan)["text/html"])
@@ -53,7 +56,8 @@ def register(shell: Any) -> None:
 
 def unregister(shell: Any) -> None:
     """Takes them away again."""
-    shell.display_formatter.ipython_display_formatter.type_printers.pop(Comparison, None)
+    for shown_whole in (Comparison, WhatIf):
+        shell.display_formatter.ipython_display_formatter.type_printers.pop(shown_whole, None)
     for kind in ("text/html", "text/plain"):
         formatter = shell.display_formatter.formatters[kind]
         for shown in (Flow, Plan, Run, RunDetails):

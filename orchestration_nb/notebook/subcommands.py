@@ -20,6 +20,7 @@ from orchestration_nb.notebook.simulation import USAGE, simulate
 from orchestration_nb.notebook.spend import REPRICE_USAGE, SPEND_USAGE, reprice, show_spend
 from orchestration_nb.notebook.steering import BATCHES_USAGE, batches, cancel, pause, resume, show_status
 from orchestration_nb.notebook.text import table_text
+from orchestration_nb.notebook.what_if_magic import WHAT_IF_FLAGS, WHAT_IF_USAGE, what_if_line
 from orchestration_nb.workspace import Workspace
 
 PARTS = ("results", "errors", "calls", "steps")
@@ -188,6 +189,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         usage=COMPARE_USAGE.removeprefix("%orchestrate "),
         about="run strategies on the same items, each question paid once, and see which is better",
         words=("export", *(flag.name for flag in COMPARE_FLAGS)),
+    ),
+    "what-if": Subcommand(
+        do=what_if_line,
+        usage=WHAT_IF_USAGE.removeprefix("%orchestrate "),
+        about="strategies against what is recorded already, at no cost",
+        words=tuple(flag.name for flag in WHAT_IF_FLAGS),
     ),
     "spend": Subcommand(
         do=show_spend,

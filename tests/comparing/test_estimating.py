@@ -12,7 +12,7 @@ import pytest
 from orchestration_nb.calls import Ask, RawReply, Reply, Request, Strategy, Usage
 from orchestration_nb.comparing.compare import compare
 from orchestration_nb.comparing.what_if import WhatIf, what_if
-from orchestration_nb.errors import OverloadedError
+from orchestration_nb.errors import BadRequestError
 from orchestration_nb.flows import Flow
 from orchestration_nb.routing.weighted import weighted
 from orchestration_nb.testing import FakeProvider, fake_workspace
@@ -30,10 +30,10 @@ class Telling(FakeProvider):
     failing = False
 
     async def send(self, model: Any, request: Request, *, timeouts: Any) -> RawReply:
-        raw = await super().send(model, request, timeouts=timeouts)
+        await super().send(model, request, timeouts=timeouts)
         dice = random.Random(f"{model.name} {request.prompt}")
         if self.failing and dice.random() < 0.1:
-            raise OverloadedError("Too many.", billing="no")
+            raise BadRequestError("Nobody can read it.", billing="no")
         right = 0.9 if model.wire_name == "large" else 0.8 - 0.25 * request.prompt.count("long")
         usage = Usage(input_tokens=10, output_tokens=5 if model.wire_name == "small" else 45)
         return RawReply(text="yes" if dice.random() < right else "no", usage=usage, latency_ms=100.0)
@@ -95,7 +95,7 @@ def test_the_estimates_are_said_beside_what_can_be_told(logged: tuple[Flow, Fake
     fast, strong = told.coverage["fast"].told, told.coverage["strong"].told
     assert fast + strong == ITEMS
     assert 300 < fast < 420
-    assert f"{fast} of 600 items can be told for fast." in said
+    assert f"{fast} of 600 items can be told for fast: quality 0." in said
     assert "0 of 600 items can be told for all of them" in said
     assert "by_length is estimated from 600 logged random choices, worth" in said
     assert "happened to be answered so" in said
@@ -134,7 +134,7 @@ def test_choices_that_failed_count_as_what_they_came_to(tmp_path: Path) -> None:
     async def drawn(request: Request, ask: Ask) -> Reply:
         return await ask(request.choose({"fast": 0.5, "strong": 0.5}))
 
-    flow, provider = flow_of(tmp_path, "reply = llm(word, timeout=0.05)")
+    flow, provider = flow_of(tmp_path)
     provider.failing = True
     run = flow.map(TABLE, strategy=drawn, seed=1)
     failed = int((run.results._status == "failed").sum())

@@ -85,7 +85,7 @@ def test_what_was_recorded_is_told_and_the_rest_is_missing(make: Callable[..., M
         "doubting": int(right[:70].size + right[70:].sum()),
     }
     assert told.common == 70
-    assert f"{told.coverage['doubting'].told} of 120 items can be told for doubting." in told.told
+    assert f"{told.coverage['doubting'].told} of 120 items can be told for doubting: quality " in repr(told)
     assert "70 of 120 items can be told for all of them" in repr(told)
     standing = standing_of(told.comparison)
     assert (standing.n, standing.planned) == (70, 70)

@@ -87,7 +87,7 @@ def test_cells_that_are_shown_are_flows() -> None:
 
 
 def test_line_magics_that_are_shown_exist() -> None:
-    shown = set(re.findall(r"(?<!%)%orchestrate ([a-z]+)", code("README.md")))
+    shown = set(re.findall(r"(?<!%)%orchestrate ([a-z-]+)", code("README.md")))
     assert shown <= set(SUBCOMMANDS)
     assert not [name for name in SUBCOMMANDS if not re.search(rf"`{name}[` ]", section("In the notebook"))]
 
