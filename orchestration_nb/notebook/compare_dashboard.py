@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
-
 from orchestration_nb.clock import Clock
 from orchestration_nb.comparing.comparison import Comparison
-from orchestration_nb.comparing.standing import Standing, standing_of
+from orchestration_nb.comparing.standing import standing_of
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.compare_figure import CONFIG, KINDS, layout, traces
 from orchestration_nb.notebook.compare_style import TABLE
 from orchestration_nb.notebook.compare_table import compare_head, compare_table, compare_told
 from orchestration_nb.notebook.compare_widget import Items
+from orchestration_nb.notebook.compare_words import standing_in
 from orchestration_nb.terminal import printable
 
 LEAST_S: Final = 1.0
@@ -82,7 +81,8 @@ class Dashboard:
         self.refresh(now=True)
 
     def _draw(self) -> None:
-        comparison, standing = self._comparison, self._standing()
+        comparison = self._comparison
+        standing = standing_in(comparison, self._slice)
         self._head.value = markup.page(compare_head(comparison))
         self._table.value = markup.page(f"<style>{TABLE}</style>", compare_table(standing))
         self._told.value = markup.page(compare_told(standing, comparison))
@@ -90,12 +90,6 @@ class Dashboard:
             for drawn, trace in zip(self._figure.data, traces(standing), strict=True):
                 drawn.update(trace, overwrite=False)
             self._figure.layout.update(layout(standing, comparison.setup.simulated))
-
-    def _standing(self) -> Standing:
-        slices = self._comparison.slices
-        if self._slice is None or slices is None:
-            return standing_of(self._comparison)
-        return standing_of(self._comparison, items=np.asarray(slices) == self._slice)
 
     def _clicked(self, trace: Any, points: Any, _state: Any) -> None:
         names = self._comparison.names

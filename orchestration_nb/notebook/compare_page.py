@@ -14,10 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from orchestration_nb.comparing.comparison import Comparison
-from orchestration_nb.comparing.standing import Standing, standing_of
+from orchestration_nb.comparing.standing import Standing
 from orchestration_nb.errors import UsageError
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.compare_figure import compare_figure
@@ -25,6 +23,7 @@ from orchestration_nb.notebook.compare_items import heading, item_details, item_
 from orchestration_nb.notebook.compare_style import ITEMS, TABLE
 from orchestration_nb.notebook.compare_table import compare_head, compare_table, compare_told
 from orchestration_nb.notebook.compare_widget import script
+from orchestration_nb.notebook.compare_words import standing_in
 from orchestration_nb.terminal import printable
 
 MOST_CHARACTERS: Final = 12_000_000
@@ -34,7 +33,7 @@ _STYLE: Final = """
 :root{color-scheme:light dark}
 body{margin:14px auto;max-width:1280px;padding:0 16px;background:Canvas;color:CanvasText;
 font:14px/1.5 system-ui,sans-serif}
-.slices{margin:4px 0}.slices select{font:inherit}
+.slices{margin:4px 0}.slices select{font:inherit;max-width:320px}
 """
 
 
@@ -92,13 +91,10 @@ def _body(comparison: Comparison) -> str:
 
 
 def _parts(comparison: Comparison) -> list[_Part]:
-    slices = np.asarray(comparison.slices or [])
+    slices = sorted(set(comparison.slices or ()))[:MOST_SLICES]
     return [
-        _Part(name="all items", standing=standing_of(comparison)),
-        *(
-            _Part(name=printable(name), standing=standing_of(comparison, items=slices == name))
-            for name in sorted(set(slices.tolist()))[:MOST_SLICES]
-        ),
+        _Part(name="all items", standing=standing_in(comparison, None)),
+        *(_Part(name=printable(name), standing=standing_in(comparison, name)) for name in slices),
     ]
 
 

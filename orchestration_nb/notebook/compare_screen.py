@@ -20,6 +20,8 @@ from orchestration_nb.notebook.compare_dashboard import Dashboard
 from orchestration_nb.notebook.compare_figure import MIME, compare_figure
 from orchestration_nb.notebook.compare_table import compare_card, compare_text
 from orchestration_nb.notebook.compare_words import headline
+from orchestration_nb.notebook.edge import told
+from orchestration_nb.notebook.figures import count
 from orchestration_nb.notebook.screen import OutputScreen, has_outputs
 from orchestration_nb.terminal import printable
 
@@ -27,6 +29,7 @@ LINE_S: Final = 5.0
 """How long a line of a log stands before the next."""
 LOOK_S: Final = 0.2
 """Between two looks at a comparison in the background."""
+_GO_ON: Final = "Run the cell again: what was answered comes from the cache and is not paid twice."
 _followers: set[asyncio.Task[None]] = set()
 """An event loop holds its tasks weakly; these live until they end."""
 
@@ -41,12 +44,18 @@ def watch_comparison(shell: Any, comparison: Comparison, clock: Clock | None = N
     clock = clock or SystemClock()
     dashboard = _dashboard(comparison, clock) if has_outputs(shell) else None
     lines = _Lines(clock)
+    interrupted = False
     try:
         comparison.wait(on_tick=dashboard.refresh if dashboard else lambda: lines.refresh(comparison))
-    finally:
-        if dashboard:
-            dashboard.settle()
-        _keep(shell, comparison)
+    except KeyboardInterrupt:
+        interrupted = True
+    if dashboard:
+        dashboard.settle()
+    _keep(shell, comparison)
+    if interrupted:
+        ended = min(comparison.progress.values(), default=0)
+        sentence = f"Cancelled: {ended:,} of {count(len(comparison.items), 'item')} ended before for every strategy."
+        raise told(KeyboardInterrupt(f"comparison {comparison.id} was cancelled"), sentence, _GO_ON)
     if comparison.error is not None:
         raise comparison.error
 

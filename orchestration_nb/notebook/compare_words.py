@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from orchestration_nb.comparing.comparison import Comparison
-from orchestration_nb.comparing.standing import Row, Standing
+from orchestration_nb.comparing.standing import Row, Standing, standing_of
 from orchestration_nb.evals.intervals import Interval
 from orchestration_nb.evals.sentences import sentences
 from orchestration_nb.notebook.figures import MISSING, count, latency, usd
@@ -91,6 +94,15 @@ def headline(comparison: Comparison) -> list[str]:
     ]
 
 
+def standing_in(comparison: Comparison, slice_value: str | None) -> Standing:
+    """How a comparison stands on the items of one slice, or on all of them."""
+    if slice_value is None or comparison.slices is None:
+        return standing_of(comparison)
+    standing = standing_of(comparison, items=np.asarray(comparison.slices) == slice_value)
+    # What was planned is told of all items; once they have ended, no more of this slice will come.
+    return standing if comparison.status == "running" else replace(standing, planned=standing.n)
+
+
 def told_of(standing: Standing, comparison: Comparison) -> list[str]:
     """What may be said of each of the user's strategies against the reference, a paragraph each."""
     modelled = comparison.setup.simulated
@@ -110,6 +122,8 @@ def caption(standing: Standing, comparison: Comparison) -> list[str]:
         said.append(f"Verdicts and differences are against {standing.reference}, {how}.")
     if standing.is_live:
         said.append("While items are still to come there are intervals and no verdicts.")
+    elif standing.rows and not any(row.verdict for row in standing.rows):
+        said.append("A slice is shown without verdicts: they are given on all items that were planned.")
     if comparison.setup.simulated:
         said.append("Simulated or recorded models answered: no real money was spent, and their latency is modelled.")
     said.append("A percentile with fewer than ten items beyond it is a dash. “Saved” is against the best single model.")

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from orchestration_nb.errors import OrchestrationError
+from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.arguments import FLAGS
+from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.subcommands import SUBCOMMANDS
 from orchestration_nb.workspace import Workspace
@@ -21,6 +23,9 @@ _OVER = re.compile(r"--over[\s=]+(?P<name>\w+)")
 _NAME = re.compile(r"(?<![\w.])(?:[^\W\d]\w*)?\Z")
 _WORD = re.compile(r"[^\s=]*\Z")
 _LAST_FLAG = re.compile(r"(?P<flag>--[a-z-]+)[\s=]+[^\s=]*\Z")
+_LIKE = {"--over": "--over", "--strategies": "--strategy", "--reference": "--strategy", "--models": "--model"}
+"""Flags of a comparison to the flag of the cell that takes the same."""
+_LISTS = frozenset({"--strategies", "--models"})
 _by_name = {flag.name: flag for flag in FLAGS}
 _REPEATING = frozenset(flag.name for flag in FLAGS if flag.repeats)
 
@@ -97,8 +102,22 @@ def _on_line(session: Session, rest: str) -> Offers:
     if subcommand == "use":
         aliases = [f"{alias}=" for alias in Workspace.current().catalog.aliases]
         return Offers(word=word, values=_values(session, "--model") if "=" in rest else aliases)
+    if subcommand == "compare":
+        return Offers(word=word, values=_on_compare(session, rest.removesuffix(word).split()[1:]))
     found = SUBCOMMANDS.get(subcommand)
     return Offers(word=word, values=found.words if found else ())
+
+
+def _on_compare(session: Session, before: Sequence[str]) -> Sequence[str]:
+    """What may follow these words of the line: a flow, what the last flag takes, the flags."""
+    if not before:
+        flows = [name for name, value in session.namespace.items() if isinstance(value, Flow)]
+        return [*sorted(name for name in flows if not name.startswith("_")), "export"]
+    flags = [word.partition("=")[0] for word in before if word.startswith("--")]
+    last, follows = flags[-1] if flags else "", not before[-1].startswith("--")
+    values = _values(session, _LIKE.get(last, "")) if last in _LISTS or not follows else ()
+    rest = [flag.name for flag in COMPARE_FLAGS if flag.name not in flags]
+    return [*values, *(rest if follows else ())]
 
 
 def _written(rest: str) -> str:

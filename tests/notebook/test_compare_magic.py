@@ -93,7 +93,41 @@ def test_mistakes_are_one_line_and_cost_nothing(begun: Shell, provider: FakeProv
 
 def test_what_can_come_next_is_offered(begun: Shell) -> None:
     assert "compare" in begun.complete("%orchestrate com")
-    assert "--strategies" in begun.complete("%orchestrate compare triage --str")
+    assert "triage" in begun.complete("%orchestrate compare tri")
+    assert begun.complete("%orchestrate compare triage --over tic") == ["tickets"]
+    assert "cascade" in begun.complete("%orchestrate compare triage --over tickets --strategies fixed cas")
+    assert "--score" in begun.complete("%orchestrate compare triage --over tickets --strategies fixed --sco")
+    assert "--over" not in begun.complete("%orchestrate compare triage --over tickets --o")
+    assert "strong" in begun.complete("%orchestrate compare triage --models fast str")
+
+
+def test_an_interrupt_keeps_what_was_answered(begun: Shell, monkeypatch: pytest.MonkeyPatch, answers: Answers) -> None:
+    def interrupt(_lines: object, _comparison: object) -> None:
+        raise KeyboardInterrupt
+
+    answers.wait_s = 60
+    monkeypatch.setattr("orchestration_nb.notebook.compare_screen._Lines.refresh", interrupt)
+    result, out = begun.run(LINE)
+    assert not result.success
+    assert "Cancelled: 0 of 30 items ended before for every strategy." in out.stdout
+    assert "Traceback" not in out.stdout
+    assert "cancelled" in out.outputs[0].data["text/plain"]
+
+
+def test_a_log_is_told_how_far_it_is(begun: Shell, monkeypatch: pytest.MonkeyPatch, answers: Answers) -> None:
+    answers.wait_s = 0.05
+    monkeypatch.setattr("orchestration_nb.notebook.compare_screen.LINE_S", 0.0)
+    _, out = begun.run(LINE)
+    assert "triage compared: 4 strategies over 0 of 30 items" in out.stdout
+
+
+def test_in_the_background_the_shell_is_free(begun: Shell, answers: Answers) -> None:
+    answers.wait_s = 0.05
+    _, out = begun.run(f"{LINE} --background")
+    assert "compared in the background" in out.stdout
+    begun.run("compared = %orchestrate compare")
+    assert begun.names["compared"].status == "running"
+    assert begun.names["compared"].wait().status == "done"
 
 
 def test_an_answer_that_fails_is_an_error_in_the_table(begun: Shell, answers: Answers) -> None:
