@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from IPython.display import display
@@ -16,6 +17,7 @@ from IPython.display import display
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import standing_of
+from orchestration_nb.evals.outcomes import Answer
 from orchestration_nb.notebook.compare_dashboard import Dashboard
 from orchestration_nb.notebook.compare_figure import MIME, compare_figure
 from orchestration_nb.notebook.compare_table import compare_card, compare_text
@@ -53,11 +55,15 @@ def watch_comparison(shell: Any, comparison: Comparison, clock: Clock | None = N
         dashboard.settle()
     _keep(shell, comparison)
     if interrupted:
-        ended = min(comparison.progress.values(), default=0)
+        ended = min(_ended_before(answers) for answers in comparison.answers.values())
         sentence = f"Cancelled: {ended:,} of {count(len(comparison.items), 'item')} ended before for every strategy."
         raise told(KeyboardInterrupt(f"comparison {comparison.id} was cancelled"), sentence, _GO_ON)
     if comparison.error is not None:
         raise comparison.error
+
+
+def _ended_before(answers: Mapping[int, Answer]) -> int:
+    return sum(answer.status in {"ok", "degraded", "failed"} for answer in dict(answers).values())
 
 
 def show_comparison(shell: Any, comparison: Comparison) -> None:
