@@ -367,7 +367,7 @@ class ComparisonFinished:
     finished_at: datetime
 
 
-RolloutStage = Literal["shadow", "canary", "promoted", "rolled_back"]
+RolloutStage = Literal["shadow", "canary", "promoted", "rolled_back", "undecided"]
 """How far a candidate strategy has come."""
 
 

@@ -139,7 +139,7 @@ class Flow:
         workspace, settings = self.workspace, self.workspace.settings
         table = _input(frame, options)
         bound = self._bound(table, {})
-        function, strategy, model = _chosen(workspace, options)
+        function, strategy, model = _chosen(workspace, self.name, options)
         _check_models(workspace, bound, model, function, batch=options.get("batch", False), known=workspace.usable)
         setting = Setting(
             strategy=strategy,
@@ -221,10 +221,10 @@ def _start(
     settings, clock = workspace.settings, workspace.clock
     account, concurrency = _account(workspace, flow, options), _concurrency(workspace, options)
     services, around = (apart.services, apart.around) if apart else (workspace.services, _as_it_is)
-    strategy, strategy_name, model = _chosen(workspace, options)
+    strategy, strategy_name, model = _chosen(workspace, flow.name, options)
     known = workspace.usable if apart is None or apart.asks else workspace.catalog.resolve
     _check_models(workspace, bound, model, strategy, batch=options.get("batch", False), known=known)
-    scores = _scores(flow, table, options, strategy_name)
+    scores = _scores(flow, table, options, (strategy_name, strategy))
     around = around if scores is None else scores.around
     requests = Requests()
     run_id, size = RunId(new_id()), len(table) if table is not None else 1
@@ -287,20 +287,28 @@ def _flow_run(
     )
 
 
-def _scores(flow: Flow, table: Table | None, options: RunOptions, strategy: str) -> RunScores | None:
-    """What scores the items of the run, where it was asked for.
+def _scores(flow: Flow, table: Table | None, options: RunOptions, strategy: tuple[str, Strategy]) -> RunScores | None:
+    """What scores the items of the run, where it was asked for, or the strategy is a rollout.
 
     Raises:
         UsageError: If a scorer cannot be read, or an item has not what it needs.
     """
-    option = options.get("score")
+    option, rollout = options.get("score"), None
+    if hasattr(strategy[1], "standing"):
+        from orchestration_nb.rollouts import keys_of, needs_scores, with_score  # noqa: PLC0415 - loads numpy
+
+        rollout = needs_scores(strategy[1])
+        option = option if rollout is None else with_score(option, rollout.standing)
     if option is None or option == ():
         return None
     from orchestration_nb.scoring import RunScores, scorers_of  # noqa: PLC0415 - only where it is asked for
 
     items = list(table.items()) if table is not None else [{}]
     scorers = scorers_of(flow.graph, option, table.columns if table is not None else (), flow.namespace)
-    return RunScores([scorer.ready(items) for scorer in scorers], items, strategy)
+    scores = RunScores([scorer.ready(items) for scorer in scorers], items, strategy[0])
+    if rollout is not None:
+        rollout.key_of, scores.witness = keys_of(items), (rollout, rollout.standing.step)
+    return scores
 
 
 def _as_it_is(strategy: Strategy) -> Strategy:
@@ -387,7 +395,7 @@ def _flow_of(workspace: Workspace, run: str) -> str:
     return str(workspace.ledger.run(run).run["flow"])
 
 
-def _chosen(workspace: Workspace, options: RunOptions) -> tuple[Strategy, str, str | None]:
+def _chosen(workspace: Workspace, flow: str, options: RunOptions) -> tuple[Strategy, str, str | None]:
     """The strategy, its name, and the model where one was named."""
     strategy, model = options.get("strategy"), options.get("model")
     if strategy is not None and model is not None:
@@ -396,6 +404,11 @@ def _chosen(workspace: Workspace, options: RunOptions) -> tuple[Strategy, str, s
             hint="Leave one of them away, or pin single steps with llm(..., model=...).",
         )
     found = workspace.strategies.find(strategy or "fixed")
+    of = getattr(found, "rollout_of", None)
+    if of is not None:
+        from orchestration_nb.rollouts import bound  # noqa: PLC0415 - loads numpy
+
+        found = bound(workspace, flow, of)
     return found, str(getattr(found, "__name__", strategy)), model
 
 

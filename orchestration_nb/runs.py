@@ -125,6 +125,11 @@ class Run:
         return () if self._scores is None else self._scores.steps
 
     @property
+    def score_lines(self) -> list[str]:
+        """How good the items were, and what that means for a rollout, in sentences."""
+        return [] if self._scores is None else self._scores.told()
+
+    @property
     def errors(self) -> pd.DataFrame:
         """One row a failed step: ``item``, ``step``, ``error_type``, ``error``.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestration_nb.calls import Ask, Reply, Request, Strategy
 from orchestration_nb.engine.services import RunContext
@@ -51,7 +52,7 @@ def scorer_of(graph: Graph, named: ScoreOption, columns: Sequence[str], namespac
 
 
 def scorers_of(
-    graph: Graph, option: ScoreOption | Sequence[ScoreOption], columns: Sequence[str], namespace: Mapping[str, Any]
+    graph: Graph, option: ScoreOption | Sequence[Any], columns: Sequence[str], namespace: Mapping[str, Any]
 ) -> tuple[StepScorer, ...]:
     """The scorers of a run, each step's at most once.
 
@@ -112,6 +113,29 @@ def _mean(qualities: Sequence[float]) -> str:
     return f"{interval.estimate:.3f}, between {interval.low:.3f} and {interval.high:.3f} (95 %), {over}"
 
 
+class Witness(Protocol):
+    """Wants to know what the items of a run were worth, of one step: a rollout."""
+
+    def answered_by(self, item: int) -> str | None:
+        """The strategy that answered an item, where it is not the run's."""
+
+    def beside(self, item: int) -> Reply | None:
+        """A second reply to the same item, to be scored as well."""
+
+    def scored(self, event: ItemFinished, score: Score, beside: Score | None) -> None:
+        """Takes the score of an item that has ended, and of the second reply; on the engine's loop."""
+
+    def told(self) -> list[str]:
+        """What came of it, in sentences."""
+
+    async def ended(self) -> None:
+        """Returns when what it was told is kept.
+
+        Raises:
+            JournalWriteError: If something of it could not be recorded.
+        """
+
+
 @dataclass(slots=True, eq=False)
 class RunScores:
     """Scores the items of one run: hears their ends, stands around its strategies, and is waited for at its end.
@@ -120,11 +144,13 @@ class RunScores:
         scorers: Ready for the items.
         items: The columns of each item, in the order of the input.
         strategy: Whose answers are scored.
+        witness: Who wants to know, and the step of which.
     """
 
     scorers: Sequence[StepScorer]
     items: Sequence[Mapping[str, Any]]
     strategy: str
+    witness: tuple[Witness, str] | None = None
     steps: tuple[StepScores, ...] = ()
     _scorings: tuple[ItemScoring, ...] = ()
     _context: RunContext | None = None
@@ -173,15 +199,27 @@ class RunScores:
         """Takes one event of the run; an item that has ended is scored in another thread."""
         if not isinstance(event, ItemFinished) or event.item < 0 or event.status in {"cancelled", "paused"}:
             return
-        loop = asyncio.get_running_loop()
         for step, scoring in zip(self.steps, self._scorings, strict=True):
+            scoring.ended(event, self._taker(event, step))
 
-            def then(score: Score, request: Request | None, step: StepScores = step) -> None:
-                loop.call_soon_threadsafe(self._take, step, event.item, score, request)
+    def _taker(self, event: ItemFinished, step: StepScores) -> Callable[[Score, Request | None], None]:
+        """What takes the score of a step, in a thread of those that score."""
+        loop, (witness, of_step) = asyncio.get_running_loop(), self.witness or (None, "")
+        if witness is None or of_step != step.scorer.step:
+            return lambda score, request: _on(loop, self._take, step, event.item, score, request, None)
+        heard = witness
 
-            scoring.ended(event, then)
+        def both(score: Score, request: Request | None) -> None:
+            reply = heard.beside(event.item)
+            other = None
+            if reply is not None:
+                other = asyncio.run(step.scorer.score(reply.value, self.items[event.item]))
+            _on(loop, self._take, step, event.item, score, request, heard.answered_by(event.item))
+            _on(loop, heard.scored, event, score, other)
 
-    def _take(self, step: StepScores, item: int, score: Score, request: Request | None) -> None:
+        return both
+
+    def _take(self, step: StepScores, item: int, score: Score, request: Request | None, strategy: str | None) -> None:
         step.scores[item] = score
         context = self._context
         assert context is not None
@@ -192,7 +230,7 @@ class RunScores:
                     item=item,
                     step=step.scorer.step,
                     request_id=None if request is None else request.id,
-                    strategy=self.strategy,
+                    strategy=strategy or self.strategy,
                     scorer=step.scorer.text,
                     scored_by="judge" if score.cost_usd else "scorer",
                     value=score.value,
@@ -207,6 +245,10 @@ class RunScores:
         except JournalWriteError as error:
             self._unrecorded = error
 
+    def told(self) -> list[str]:
+        """What came of the scores, in sentences."""
+        return [step.sentence() for step in self.steps] + (self.witness[0].told() if self.witness else [])
+
     async def ended(self) -> None:
         """Returns when all items that have ended are scored and recorded.
 
@@ -215,9 +257,16 @@ class RunScores:
         """
         for scoring in self._scorings:
             await scoring.done()
+        if self.witness is not None:
+            await self.witness[0].ended()
         if self._unrecorded is not None:
             raise self._unrecorded
 
     def close(self) -> None:
         """Scores nothing more: what was begun is left behind."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *given: Any) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop was closed with the process: nobody is there to be told
+        loop.call_soon_threadsafe(function, *given)

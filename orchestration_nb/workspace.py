@@ -327,8 +327,8 @@ class Workspace:
             claim=lambda budget, period: self.desk.submit(lambda connection: burns.claim(connection, budget, period)),
         )
 
-    def _note(self, event: Event) -> None:
-        """Journals what no single run did, and tells the listeners."""
+    def note(self, event: Event) -> None:
+        """Journals what no single run did, and tells the listeners; on the engine's loop."""
         try:
             self.services.journal.write(event)
         except JournalWriteError as error:
@@ -380,7 +380,7 @@ class Workspace:
 
     def _note_soon(self, event: Event) -> None:
         """The same, in a turn of its own: what goes wrong with it holds up nobody's money."""
-        asyncio.get_running_loop().call_soon(self._note, event)
+        asyncio.get_running_loop().call_soon(self.note, event)
 
     def _forget_old(self, days: int) -> None:
         try:
@@ -400,10 +400,11 @@ class Workspace:
 
 def _load_learning() -> None:
     """Loads the strategies that learn, and numpy with them, when the first of them is named."""
-    import orchestration_nb.tuning.bandit  # noqa: F401, PLC0415
+    import orchestration_nb.tuning.bandit  # noqa: PLC0415
+    import orchestration_nb.tuning.rollout_strategy  # noqa: F401, PLC0415
 
 
-STRATEGIES.add_room(("bandit", "epsilon_greedy"), _load_learning)
+STRATEGIES.add_room(("bandit", "epsilon_greedy", "rollout"), _load_learning)
 
 _REPLAY = "replay/"
 

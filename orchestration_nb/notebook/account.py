@@ -108,7 +108,7 @@ def account_of(run: Run) -> RunAccount:
 
 def _story(run: Run) -> list[str]:
     came = [*CHRONICLE.of(run.id).lines(), came_of(run.plan), left_under_way(run.batches_left)]
-    return [*came, *(scores.sentence() for scores in run.scores)]
+    return [*came, *run.score_lines]
 
 
 def _used(run: Run) -> frozenset[str]:

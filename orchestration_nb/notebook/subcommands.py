@@ -15,6 +15,7 @@ from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, COMPARE_USAGE, compare_strategies
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.reasons import WHY_USAGE, show_why
+from orchestration_nb.notebook.rollout_magic import ROLLOUT_FLAGS, ROLLOUT_USAGE, WORDS, roll_out
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.simulation import USAGE, simulate
 from orchestration_nb.notebook.spend import REPRICE_USAGE, SPEND_USAGE, reprice, show_spend
@@ -195,6 +196,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         usage=WHAT_IF_USAGE.removeprefix("%orchestrate "),
         about="strategies against what is recorded already, at no cost",
         words=tuple(flag.name for flag in WHAT_IF_FLAGS),
+    ),
+    "rollout": Subcommand(
+        do=roll_out,
+        usage=ROLLOUT_USAGE.removeprefix("%orchestrate "),
+        about="try a candidate strategy on a share of the items; it is promoted or rolled back by itself",
+        words=(*WORDS, "over", *(flag.name for flag in ROLLOUT_FLAGS)),
     ),
     "spend": Subcommand(
         do=show_spend,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestration_nb.errors import LedgerNewerError
-from orchestration_nb.state import accounts, batches, cache, claims, windows
+from orchestration_nb.state import accounts, batches, cache, claims, rollouts, windows
 from orchestration_nb.state.folder import FOLDER_NAME, private_folder
 from orchestration_nb.state.lock import locked
 
@@ -31,6 +31,7 @@ MIGRATIONS: tuple[str, ...] = (
     accounts.TABLES,
     cache.QUESTIONS,
     batches.ASKED_BY,
+    rollouts.TABLES,
 )
 """One script a version, the first for a new file. Append to it; never change one that was released."""
 

@@ -20,14 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from orchestration_nb.errors import UsageError
+from orchestration_nb.events import RolloutStage
 from orchestration_nb.tuning.looks import Arms, Bounds, quality_reading, ratio_reading, reach, together
 
-Stage = Literal["shadow", "canary", "promoted", "rolled_back", "undecided"]
+Stage = RolloutStage
 OPEN: tuple[Stage, ...] = ("shadow", "canary")
 
 _QUALITY, _COST = 0.8, 0.2

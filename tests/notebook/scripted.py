@@ -95,6 +95,7 @@ class Run:
         self.plan = None
         self.batches_left: Sequence[BatchRow] = script.get("batches_left", ())
         self.scores = ()
+        self.score_lines = ()
         self._reply = script.get("reply", "fine")
         self._errors: Sequence[str | None] = script.get("errors", ())
         self._ticks = int(script.get("ticks", 1))
