@@ -175,4 +175,5 @@ def _log(items: Sequence[_Logged], chances: Sequence[Mapping[str, float]], rewar
         target=target,
         features=np.array([context_of(item.request) for item in items]) if items else None,
         possible=possible,
+        is_quality=reward == "quality",
     )

@@ -8,8 +8,8 @@ have chosen otherwise is estimated by weighing the items with how much more ofte
 - ``doubly_robust``: a model of the reward, corrected by the weighted residuals (Dudik, Langford and Li 2011), each item
   by a model that has not seen it (cross-fitting, Chernozhukov et al. 2018). Usually the most precise.
 
-Rewards within 0 and 1 get Wilson's form of the interval, others the normal one. Where the log says too little about the
-strategy, no number is given at all.
+Qualities within 0 and 1 get Wilson's form of the interval, other rewards the normal one. Where the log says too little
+about the strategy, no number is given at all.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class ChoiceLog:
     """Of shape n x d: what a model of the reward may read; without them it knows each action's mean."""
     possible: NDArray[np.bool_] | None = None
     """Of shape n x k: whether the log could have taken the action (the recorded candidates); ``None``: not known."""
+    is_quality: bool = True
+    """Whether the reward is a quality; a cost may lie between 0 and 1 too, and yet 1 is no bound of it."""
 
     def __post_init__(self) -> None:
         """Refuses what no estimate can be made of."""
@@ -93,8 +95,8 @@ class ChoiceLog:
 
     @property
     def bounded(self) -> bool:
-        """Whether every reward lies between 0 and 1, as qualities do."""
-        return bool(np.all((self.reward >= 0.0) & (self.reward <= 1.0)))
+        """Whether the reward is a quality, and each lies between 0 and 1."""
+        return self.is_quality and bool(np.all((self.reward >= 0.0) & (self.reward <= 1.0)))
 
     @property
     def weights(self) -> Floats:

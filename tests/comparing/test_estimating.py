@@ -85,6 +85,7 @@ def test_estimates_hold_what_a_comparison_finds(logged: tuple[Flow, FakeProvider
             assert estimate.high - estimate.low < 0.25
         for estimate in found.cost_usd.values():
             assert estimate.low - 1e-9 <= truth.cost_usd.mean() <= estimate.high + 1e-9, (name, estimate)
+            assert estimate.high - estimate.low < estimate.value / 2, "a cost of 0.00002 is not bounded by 1"
     precise = told.estimates["by_length"]
     assert precise.quality["doubly robust"].standard_error <= precise.quality["ips"].standard_error
 
