@@ -301,11 +301,12 @@ def _scores(flow: Flow, table: Table | None, options: RunOptions, strategy: tupl
         option = option if rollout is None else with_score(option, rollout.standing)
     if option is None or option == ():
         return None
-    from orchestration_nb.scoring import RunScores, scorers_of  # noqa: PLC0415 - only where it is asked for
+    from orchestration_nb.scoring import RunScores, kept_learning, scorers_of  # noqa: PLC0415 - only where asked for
 
     items = list(table.items()) if table is not None else [{}]
     scorers = scorers_of(flow.graph, option, table.columns if table is not None else (), flow.namespace)
     scores = RunScores([scorer.ready(items) for scorer in scorers], items, strategy[0])
+    scores.learned = kept_learning(strategy[1], flow.workspace.folder)
     if rollout is not None:
         rollout.key_of, scores.witness = keys_of(items), (rollout, rollout.standing.step)
     return scores

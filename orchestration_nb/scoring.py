@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestration_nb.calls import Ask, Reply, Request, Strategy
@@ -19,6 +20,7 @@ from orchestration_nb.evals.score_text import parse_score
 from orchestration_nb.evals.scores import Score, Scorer, StepScorer
 from orchestration_nb.events import Event, ItemFinished, Scored
 from orchestration_nb.frames import SCORE_COLUMN
+from orchestration_nb.state.folder import private_folder
 
 if TYPE_CHECKING:
     from orchestration_nb.flow import Graph
@@ -151,6 +153,8 @@ class RunScores:
     items: Sequence[Mapping[str, Any]]
     strategy: str
     witness: tuple[Witness, str] | None = None
+    learned: Callable[[], None] | None = None
+    """Saves what the strategy learned."""
     steps: tuple[StepScores, ...] = ()
     _scorings: tuple[ItemScoring, ...] = ()
     _context: RunContext | None = None
@@ -259,12 +263,29 @@ class RunScores:
             await scoring.done()
         if self.witness is not None:
             await self.witness[0].ended()
+        if self.learned is not None:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self.learned)
         if self._unrecorded is not None:
             raise self._unrecorded
 
     def close(self) -> None:
         """Scores nothing more: what was begun is left behind."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def kept_learning(strategy: Any, workspace: Path) -> Callable[[], None] | None:
+    """Has a strategy with ``save_as=`` go on from what it had learned; what is returned saves it.
+
+    Raises:
+        WorkspaceError: If what was saved cannot be read, or is of other models.
+    """
+    name = getattr(strategy, "save_as", None)
+    if name is None:
+        return None
+    folder = private_folder(workspace) / "strategies" / name
+    if folder.exists():
+        strategy.resume(folder)
+    return lambda: strategy.save(folder)
 
 
 def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *given: Any) -> None:

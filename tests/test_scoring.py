@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from orchestration_nb.calls import Ask, Reply, Request
-from orchestration_nb.errors import OverloadedError, UsageError
+from orchestration_nb.errors import OverloadedError, UsageError, WorkspaceError
 from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.account import account_of
 from orchestration_nb.testing import FakeProvider, fake_workspace
+from orchestration_nb.tuning.bandit import bandit
 
 WORDS = pd.DataFrame({"word": [f"w{number}" for number in range(40)], "gold": ["yes", "no"] * 20})
 MakeFlow = Callable[..., Flow]
@@ -166,3 +167,19 @@ def test_results_that_are_run_again_are_scored_anew(make_flow: MakeFlow) -> None
     first = flow.map(WORDS, score="reply=exact:gold").results
     again = make_flow("answer = llm(f'{word}')").map(first, score="answer=exact:gold").results
     assert list(again.columns).count("_score") == 1
+
+
+def test_a_bandit_with_a_name_goes_on_where_it_stopped(make_flow: MakeFlow) -> None:
+    flow = make_flow()
+    text = "bandit(fast, strong, save_as=words)"
+    flow.map(WORDS, strategy=text, score="reply=exact:gold")
+    assert (flow.workspace.folder / ".orchestrate" / "strategies" / "words" / "bandit.json").exists()
+    again = bandit("fast", "strong", save_as="words")
+    flow.map(WORDS, strategy=again, score="reply=exact:gold")
+    reason = flow.workspace.ledger.sql("select reason from requests order by request_id desc limit 1")["reason"].iloc[0]
+    told = int(reason.rpartition("(")[2].split()[0])
+    assert told >= 40  # those of the first run
+    with pytest.raises(WorkspaceError, match="not of fast, medium"):
+        flow.map(WORDS, strategy=bandit("fast", "medium", save_as="words"), score="reply=exact:gold")
+    with pytest.raises(UsageError, match="no name"):
+        bandit("fast", "strong", save_as="../words")

@@ -55,6 +55,9 @@ def _add(name: str, settings: StrategySettings, found: Strategies, *, trusted: b
     of_the_file.__doc__ = f"{strategy.__name__}, as orchestrate.toml defines it."
     if hasattr(strategy, "learn"):
         of_the_file.learn = strategy.learn  # type: ignore[attr-defined]
+    for kept in ("save_as", "resume", "save"):  # what was learned outlives the process, where it is given a name
+        if hasattr(strategy, kept):
+            setattr(of_the_file, kept, getattr(strategy, kept))
     found.add(made(of_the_file, name, getattr(strategy, "models", ())))
 
 

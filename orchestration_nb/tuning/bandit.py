@@ -53,7 +53,13 @@ class LearningStrategy(Protocol):
         """
 
 
-def bandit(*models: str, method: Method = "linucb", cost_weight: float = 0.01, floor: float = 0.02) -> LearningStrategy:
+def bandit(
+    *models: str,
+    method: Method = "linucb",
+    cost_weight: float = 0.01,
+    floor: float = 0.02,
+    save_as: str | None = None,
+) -> LearningStrategy:
     """A strategy that finds out which model suits which requests, from the scores of its own replies.
 
     ::
@@ -76,6 +82,8 @@ def bandit(*models: str, method: Method = "linucb", cost_weight: float = 0.01, f
         cost_weight: Quality per US dollar and thousand requests; see the module.
         floor: Share of the requests, from 0 to 1, whose model is drawn evenly from all. Where models
             are each other's opposites by request, LinUCB finds that out by these tries alone: give it 0.1 then.
+        save_as: A name under which the workspace keeps what was learned: runs that are scored begin with it and save it
+            at their end. Of two at the same time, the last one stays.
 
     Raises:
         UsageError: If fewer than two models are named, or an option is out of its range.
@@ -83,7 +91,9 @@ def bandit(*models: str, method: Method = "linucb", cost_weight: float = 0.01, f
     if method not in get_args(Method):
         raise UsageError(f"method={method!r} is no method of bandit().", hint='Write method="linucb" or "thompson".')
     learner = Learner(_checked("bandit", models, cost_weight, "floor", floor), method, cost_weight, floor)
-    return strategy_of(learner)
+    if save_as is not None and (not isinstance(save_as, str) or not save_as.isidentifier()):
+        raise UsageError(f"save_as={save_as!r} is no name.", hint='Write letters, digits and _: save_as="triage".')
+    return strategy_of(learner, save_as=save_as)
 
 
 def epsilon_greedy(*models: str, epsilon: float = 0.1, cost_weight: float = 0.01) -> LearningStrategy:
@@ -112,7 +122,7 @@ def load_bandit(folder: Path) -> LearningStrategy:
     return strategy_of(read_learner(folder))
 
 
-def strategy_of(learner: Learner) -> LearningStrategy:
+def strategy_of(learner: Learner, *, save_as: str | None = None) -> LearningStrategy:
     """The strategy that asks and teaches a learner."""
 
     async def learning(request: Request, ask: Ask) -> Reply:
@@ -122,12 +132,16 @@ def strategy_of(learner: Learner) -> LearningStrategy:
     def save(folder: Path) -> None:
         write_learner(learner, folder)
 
+    def resume(folder: Path) -> None:
+        learner.go_on_from(read_learner(folder))
+
     made: Any = learning
     named = ", ".join(learner.models)
     maker = "epsilon_greedy(" if learner.method == "epsilon_greedy" else "bandit("
     method = f"epsilon={learner.floor:g}" if learner.method == "epsilon_greedy" else f"method={learner.method}"
     made.__name__ = made.__qualname__ = f"{maker}{named}, {method}, cost_weight={learner.cost_weight:g})"
     made.models, made.learn, made.save = learner.models, learner.learn, save
+    made.save_as, made.resume = save_as, resume
     return cast("LearningStrategy", made)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestration_nb.calls import Ask, Reply, Request
-from orchestration_nb.errors import CallError
+from orchestration_nb.errors import CallError, WorkspaceError
 from orchestration_nb.ids import RequestId
 from orchestration_nb.tuning.context import CONTEXT_SIZE, context_of
 from orchestration_nb.tuning.estimates import Array, Prior, Regression
@@ -135,6 +135,21 @@ class Learner:
             raise
         self._answered(request, reply, number, row)
         return reply
+
+    def go_on_from(self, saved: Learner) -> None:
+        """Takes over what another one had learned of the same models.
+
+        Raises:
+            WorkspaceError: If it is of other models.
+        """
+        if saved.models != self.models:
+            raise WorkspaceError(
+                f"What was saved is of {', '.join(saved.models)}, not of {', '.join(self.models)}.",
+                hint="Give save_as= another name, or name the same models.",
+            )
+        with self.lock:
+            self.quality, self.log_cost = saved.quality, saved.log_cost
+            self.scores, self.full_names = saved.scores, saved.full_names
 
     def forecast(self, row: Array) -> Forecast:
         """What is to be expected of each model on a request of that row."""
