@@ -128,6 +128,24 @@ def strategies(form: FormOption = None, workspace: WorkspaceOption = None) -> No
 
 
 @app.command()
+def dashboard(
+    html: Annotated[Path, typer.Option("--html", help="The file to write; it needs no kernel and no network.")],
+    by: Annotated[str, typer.Option("--by", help="model, step, flow, strategy, all or tag:NAME.")] = "model",
+    days: Annotated[int, typer.Option("--days", min=1, help="The last days, of 24 hours each.")] = 30,
+    flow: Annotated[str | None, typer.Option("--flow", help="Only the calls of this flow.")] = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write spend, latency, errors and cache hits over time, runs and requests, as one HTML file."""
+    from orchestration_nb.ledger import Scope  # noqa: PLC0415 - loads DuckDB and pandas
+    from orchestration_nb.ledger.metrics import metric_grouping  # noqa: PLC0415
+    from orchestration_nb.notebook.ledger_page import write_dashboard  # noqa: PLC0415
+
+    scope = Scope(by=metric_grouping(by), days=days, flow=flow)
+    size = write_dashboard(ledger_of(workspace), scope, html)
+    say(f"{html} is written, {size / 1e6:.1f} MB.")
+
+
+@app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where the files go; made where it is missing.")],
     workspace: WorkspaceOption = None,

@@ -7,22 +7,32 @@ journals into it first.
 from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.ledger.ledger import Ledger
 from orchestration_nb.ledger.merge import MergeReport
+from orchestration_nb.ledger.metrics import METRIC_GROUPINGS, Group, Metrics, Scope, Sums
 from orchestration_nb.ledger.recorded import RecordedCall, RecordedPrice
 from orchestration_nb.ledger.repricing import Repricing, corrections
 from orchestration_nb.ledger.runs import RunDetails
 from orchestration_nb.ledger.spend import DAYS, GROUPINGS, Spend, grouping
+from orchestration_nb.ledger.traces import RequestTrace, Span, Track
 
 __all__ = [
     "DAYS",
     "GROUPINGS",
+    "METRIC_GROUPINGS",
+    "Group",
     "JournalFile",
     "Ledger",
     "MergeReport",
+    "Metrics",
     "RecordedCall",
     "RecordedPrice",
     "Repricing",
+    "RequestTrace",
     "RunDetails",
+    "Scope",
+    "Span",
     "Spend",
+    "Sums",
+    "Track",
     "corrections",
     "grouping",
 ]

@@ -17,6 +17,7 @@ from orchestration_nb.ledger.export import export
 from orchestration_nb.ledger.history import History, history
 from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.ledger.merge import MergeReport, merge_into
+from orchestration_nb.ledger.metrics import Metrics, Scope, metrics
 from orchestration_nb.ledger.query import Parameters, answer, columns_by_table
 from orchestration_nb.ledger.recorded import RecordedCall, RecordedPrice, recorded_calls, recorded_models
 from orchestration_nb.ledger.repricing import Repricing, changes
@@ -24,6 +25,7 @@ from orchestration_nb.ledger.retention import prune
 from orchestration_nb.ledger.runs import RunDetails, details, newest
 from orchestration_nb.ledger.segments import Segment, open_segments
 from orchestration_nb.ledger.spend import DAYS, Spend, grouping, spend
+from orchestration_nb.ledger.traces import RequestTrace, requests_of, trace
 from orchestration_nb.state import locked, private_folder
 from orchestration_nb.state.folder import FOLDER_NAME
 
@@ -200,6 +202,35 @@ class Ledger:
         today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
         since = today - timedelta(days=min(days, 36_500) - 1)
         return self._read(lambda connection: spend(connection, by=by, since=since))
+
+    def metrics(self, scope: Scope) -> Metrics:
+        """Spend, latency, errors and cache hits over time, and the runs of that time.
+
+        Args:
+            scope: Which calls, and what tells them apart.
+
+        Raises:
+            UsageError: If calls cannot be told apart by that.
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: metrics(connection, scope, self._clock.now()))
+
+    def requests(self, run_id: str) -> pd.DataFrame:
+        """The requests of a run, failed ones first, then the slowest first; at most 100.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: requests_of(connection, run_id))
+
+    def trace(self, request_id: str) -> RequestTrace:
+        """One request as what happened when: calls, attempts, waits.
+
+        Raises:
+            UsageError: If the ledger has no such request.
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: trace(connection, request_id))
 
     def changes(self, corrections: Sequence[Repriced]) -> Repricing:
         """What :func:`~orchestration_nb.ledger.repricing.corrections` of a model's price would change.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.errors import UsageError
@@ -13,15 +14,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LISTED = """
+with listed as (select * from runs {which}),
+c as (
+    select run_id, count(*) as calls, sum(cost_usd) as cost_usd, sum(billed_usd) as billed_usd,
+        bool_or(simulated) as simulated
+    from calls where run_id in (select run_id from listed) group by run_id)
 select run_id, flow, status, started_at,
     case when status <> 'running' then date_diff('millisecond', started_at, finished_at) / 1000.0 end as seconds,
     items, items_ok, items_failed, coalesce(c.calls, 0) as calls,
-    coalesce(runs.cost_usd, c.cost_usd, 0) as cost_usd, coalesce(runs.billed_usd, c.billed_usd, 0) as billed_usd,
+    coalesce(listed.cost_usd, c.cost_usd, 0) as cost_usd, coalesce(listed.billed_usd, c.billed_usd, 0) as billed_usd,
     coalesce(c.simulated, false) as simulated, strategy, model, tags, error
-from runs left join (
-    select run_id, count(*) as calls, sum(cost_usd) as cost_usd, sum(billed_usd) as billed_usd,
-        bool_or(simulated) as simulated
-    from calls group by run_id) as c using (run_id)
+from listed left join c using (run_id) order by run_id desc
 """
 _STEPS = """
 select step, count(*) as items, count(*) filter (status in ('ok', 'degraded')) as ok,
@@ -58,13 +61,18 @@ class RunDetails:
     """The commonest errors of items: ``error_type, error, items, first_item``; at most 20."""
 
 
-def newest(connection: duckdb.DuckDBPyConnection, limit: int) -> pd.DataFrame:
-    """The newest runs, newest first, one row each.
+def newest(
+    connection: duckdb.DuckDBPyConnection, limit: int, *, flow: str | None = None, since: datetime | None = None
+) -> pd.DataFrame:
+    """The newest runs, newest first, one row each; of one flow, or begun since a moment, where that is asked for.
 
     Columns: ``run_id, flow, status, started_at, seconds, items, items_ok, items_failed, calls, cost_usd, billed_usd,
     simulated, strategy, model, tags, error``.
     """
-    return as_frame(connection.sql(f"{_LISTED} order by run_id desc limit ?", params=[limit]))
+    which = """where ($flow is null or flow = $flow) and ($since is null or started_at >= $since)
+        order by run_id desc limit $limit"""
+    asked = {"limit": limit, "flow": flow, "since": since}
+    return as_frame(connection.sql(_LISTED.format(which=which), params=asked))
 
 
 def details(connection: duckdb.DuckDBPyConnection, name: str) -> RunDetails:
@@ -78,7 +86,7 @@ def details(connection: duckdb.DuckDBPyConnection, name: str) -> RunDetails:
         UsageError: If no run is meant, or more than one.
     """
     run_id = _meant(connection, name)
-    listed = connection.execute(f"{_LISTED} where run_id = ?", [run_id])
+    listed = connection.execute(_LISTED.format(which="where run_id = ?"), [run_id])
     run = _first_row(listed) | _first_row(
         connection.execute(
             'select source, budget_usd, concurrency, seed, sample, "user", notebook, resumes, batch from runs '

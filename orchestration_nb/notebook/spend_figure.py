@@ -26,8 +26,8 @@ MOST_BUDGETS = 12
 MARKS = (0.5, 0.8, 1.0)
 """Shares of a budget that are marked; an alert is raised at each."""
 # Okabe and Ito's colours, which colour-blind readers tell apart, without the two that vanish in light or dark.
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b3a100", "#7f6fbf")
-_GREY, _FAINT = "#808080", "rgba(128,128,128,.28)"
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b3a100", "#7f6fbf")
+GREY, FAINT = "#808080", "rgba(128,128,128,.28)"
 _RED = "#c62828"
 _OTHERS = "others"
 _DAYS_PX, _BUDGET_PX, _EDGE_PX = 260, 40, 120
@@ -62,7 +62,7 @@ def told(text: str, width: int = 40) -> str:
 def _layout(spending: Spending, *, height: int) -> dict[str, Any]:
     spend = spending.spend
     title = "Spend by day" if not spend.simulated else f"Cost by day ({NO_MONEY})"
-    axis = {"gridcolor": _FAINT, "zerolinecolor": _FAINT, "linecolor": _FAINT, "automargin": True}
+    axis = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True}
     return {
         "template": None,
         "title": {"text": title, "x": 0, "xref": "paper", "font": {"size": 14}},
@@ -71,7 +71,7 @@ def _layout(spending: Spending, *, height: int) -> dict[str, Any]:
         "margin": {"l": 10, "r": 10, "t": 40, "b": 30},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": _GREY, "size": 12},
+        "font": {"color": GREY, "size": 12},
         "legend": {"y": 1, "yanchor": "top", "font": {"size": 11}, "itemsizing": "constant"},
         "hoverlabel": {"align": "left"},
         "bargap": 0.25,
@@ -94,11 +94,11 @@ def _days(spend: Spend) -> list[dict[str, Any]]:
     daily = spend.daily.assign(group="all") if spend.by == "day" else spend.daily
     totals = daily.groupby("group")["usd"].sum().sort_values(ascending=False, kind="stable")
     own = list(totals.index[:MOST_GROUPS])
-    traces = [_trace(spend, daily[daily["group"] == name], str(name), _COLOURS[n]) for n, name in enumerate(own)]
+    traces = [_trace(spend, daily[daily["group"] == name], str(name), COLOURS[n]) for n, name in enumerate(own)]
     others = daily[~daily["group"].isin(own)]
     if len(others):
         others = others.groupby("day", as_index=False)[["usd", "calls"]].sum()
-        traces.append(_trace(spend, others, _OTHERS, _GREY))
+        traces.append(_trace(spend, others, _OTHERS, GREY))
     return traces
 
 
@@ -135,7 +135,7 @@ def _bars(burns: Sequence[Burn]) -> list[dict[str, Any]]:
     held = {
         "name": "held",
         "x": [_percent(burn.held_usd, burn) for burn in burns],
-        "marker": {"color": _FAINT},
+        "marker": {"color": FAINT},
     }
     shared = {
         "y": list(range(len(burns))),
@@ -181,7 +181,7 @@ def _forecasts(burns: Sequence[Burn]) -> dict[str, Any]:
         "y": places,
         "xaxis": "x2",
         "yaxis": "y2",
-        "marker": {"symbol": "diamond-open", "size": 11, "color": _GREY, "line": {"width": 2}},
+        "marker": {"symbol": "diamond-open", "size": 11, "color": GREY, "line": {"width": 2}},
         "hoverinfo": "text",
         "hovertext": [_hover(burn) for burn in known],
         "cliponaxis": False,
@@ -207,11 +207,11 @@ def _budget_axes(burns: Sequence[Burn], *, top: float) -> dict[str, Any]:
             "x1": 100 * mark,
             "y0": 0,
             "y1": 1,
-            "line": {"width": 1, **({"color": _RED} if mark == MARKS[-1] else {"color": _GREY, "dash": "dot"})},
+            "line": {"width": 1, **({"color": _RED} if mark == MARKS[-1] else {"color": GREY, "dash": "dot"})},
         }
         for mark in MARKS
     ]
-    axis = {"gridcolor": _FAINT, "linecolor": _FAINT, "automargin": True, "showgrid": False, "zeroline": False}
+    axis = {"gridcolor": FAINT, "linecolor": FAINT, "automargin": True, "showgrid": False, "zeroline": False}
     return {
         "xaxis2": {
             **axis,

@@ -9,11 +9,12 @@ from typing import Any
 from IPython.display import display
 
 from orchestration_nb.errors import UsageError
-from orchestration_nb.ledger import GROUPINGS
+from orchestration_nb.ledger import GROUPINGS, METRIC_GROUPINGS
 from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, COMPARE_USAGE, compare_strategies
 from orchestration_nb.notebook.formatters import run_bundle
+from orchestration_nb.notebook.ledger_dashboard import DASHBOARD_USAGE, dashboard
 from orchestration_nb.notebook.reasons import WHY_USAGE, show_why
 from orchestration_nb.notebook.rollout_magic import ROLLOUT_FLAGS, ROLLOUT_USAGE, WORDS, roll_out
 from orchestration_nb.notebook.session import Session
@@ -208,6 +209,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         usage=SPEND_USAGE.removeprefix("%orchestrate "),
         about="where the money went, and how fast each budget burns",
         words=("by", *GROUPINGS, "tag:", "--days"),
+    ),
+    "dashboard": Subcommand(
+        do=dashboard,
+        usage=DASHBOARD_USAGE.removeprefix("%orchestrate "),
+        about="spend, latency, errors and cache hits over time; runs, and requests attempt by attempt",
+        words=("by", *METRIC_GROUPINGS, "tag:", "--days", "--flow", "--kind", "--html"),
     ),
     "reprice": Subcommand(
         do=reprice,
