@@ -46,15 +46,19 @@ REFRESH_S: Final = 3.0
 """How long a dashboard stands while a run goes on."""
 LOOK_S: Final = 10.0
 """How long it stands otherwise before it looks whether a run has begun."""
+ALL_DAYS: Final = 0.0
+"""Stands for all days, as an empty text for all flows: a control that holds ``None`` shows nothing."""
+WIDTH_PX: Final = 1170
+"""Of the figures: what a laptop's screen leaves; a widget that is drawn before it is placed cannot know."""
 _RANGES: Final = (
     ("last hour", 1 / 24),
     ("last 24 hours", 1.0),
     ("last 7 days", 7.0),
     ("last 30 days", 30.0),
     ("last 90 days", 90.0),
-    ("all", None),
+    ("all", ALL_DAYS),
 )
-_KINDS: Final = (("real, else simulated", None), ("real", "real"), ("simulated", "simulated"))
+_KINDS: Final = (("real, else simulated", ""), ("real", "real"), ("simulated", "simulated"))
 _followers: set[asyncio.Task[None]] = set()
 
 
@@ -124,7 +128,7 @@ class Dashboard:
         self.days = ipywidgets.Dropdown(description="Range", style=style, layout={"width": "180px"})
         self.flow = ipywidgets.Dropdown(description="Flow", style=style, layout={"width": "180px"})
         self.kind = ipywidgets.Dropdown(
-            options=_KINDS, value=scope.kind, description="Calls", style=style, layout={"width": "210px"}
+            options=_KINDS, value=scope.kind or "", description="Calls", style=style, layout={"width": "210px"}
         )
         self.percentile = ipywidgets.Dropdown(
             options=SHOWN, value=USUAL, description="Latency", style=style, layout={"width": "120px"}
@@ -132,10 +136,9 @@ class Dashboard:
         self.again = ipywidgets.Button(description="Refresh", icon="refresh", layout={"width": "100px"})
         self.said, self.head, self.groups = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.run, self.request = ipywidgets.HTML(), ipywidgets.HTML()
-        wide = {"width": "auto", "font_family": "monospace"}
-        self.runs = ipywidgets.Select(rows=7, layout=wide)
-        self.requests = ipywidgets.Select(rows=7, layout=wide)
-        self._drawn, self._axes = traces(self.metrics, slots=SLOTS), layout(self.metrics)
+        self.runs = ipywidgets.Select(rows=7, layout={"width": "auto"})
+        self.requests = ipywidgets.Select(rows=7, layout={"width": "auto"})
+        self._drawn, self._axes = traces(self.metrics, slots=SLOTS), {**layout(self.metrics), "width": WIDTH_PX}
         self.figure = go.FigureWidget(self._drawn, self._axes)
         self.waterfall = ipywidgets.VBox()
         self._whole = ipywidgets.VBox(self._parts(ipywidgets))
@@ -175,7 +178,12 @@ class Dashboard:
     @property
     def scope(self) -> Scope:
         """What the controls say."""
-        return Scope(by=self.by.value, days=self.days.value, flow=self.flow.value, kind=self.kind.value)
+        return Scope(
+            by=self.by.value,
+            days=self.days.value or None,
+            flow=self.flow.value or None,
+            kind=self.kind.value or None,
+        )
 
     async def follow(self) -> None:
         """Refreshes while a run goes on, until the widget is closed."""
@@ -185,7 +193,10 @@ class Dashboard:
                 self.refresh()
 
     def _draw(self) -> None:
-        drawn, axes = traces(self.metrics, self.percentile.value, slots=SLOTS), layout(self.metrics)
+        drawn, axes = (
+            traces(self.metrics, self.percentile.value, slots=SLOTS),
+            {**layout(self.metrics), "width": WIDTH_PX},
+        )
         with self.figure.batch_update():
             for held, old, new in zip(self.figure.data, self._drawn, drawn, strict=True):
                 # Plotly looks at each value that it is given: what stays as it was is not given again.
@@ -212,12 +223,12 @@ class Dashboard:
             groupings = dict.fromkeys((*METRIC_GROUPINGS, *tags, scope.by))
             _offer(self.by, [(printable(name), name) for name in groupings], scope.by)
             ranges = [*_RANGES]
-            if scope.days not in {days for _, days in ranges}:
-                ranges.append((f"last {scope.days:g} days", scope.days))
-            _offer(self.days, ranges, scope.days)
+            if (scope.days or ALL_DAYS) not in {days for _, days in ranges}:
+                ranges.append((f"last {scope.days:g} days", scope.days or ALL_DAYS))
+            _offer(self.days, ranges, scope.days or ALL_DAYS)
             flows = dict.fromkeys((*self.metrics.flows, *filter(None, [scope.flow])))
-            _offer(self.flow, [("all", None), *((printable(name), name) for name in flows)], scope.flow)
-            listed = [("  ".join(row), run_id) for row, run_id in zip(
+            _offer(self.flow, [("all", ""), *((printable(name), name) for name in flows)], scope.flow or "")
+            listed = [(" · ".join(row), run_id) for row, run_id in zip(
                 run_rows(self.metrics.runs), self.metrics.runs["run_id"], strict=True)]  # fmt: skip
             held = self.runs.value
             _offer(self.runs, [(printable(text), run_id) for text, run_id in listed], held)
@@ -261,7 +272,7 @@ class Dashboard:
         table = markup.part("As a table", markup.table(TRACE_HEADER, trace_rows(trace)))
         self.request.value = markup.page(markup.dim(trace_sentence(trace)), table)
         drawn = waterfall(trace)
-        self.waterfall.children = (go.FigureWidget(drawn["data"], drawn["layout"]),)
+        self.waterfall.children = (go.FigureWidget(drawn["data"], {**drawn["layout"], "width": WIDTH_PX}),)
 
 
 def _offer(control: Any, options: list[tuple[str, Any]], value: Any) -> None:

@@ -20,14 +20,14 @@ from orchestration_nb.spending import NO_MONEY
 SHOWN: Final = ("p50", "p95", "p99")
 """The percentiles; the figure has lines for each, of which those of one are visible."""
 USUAL: Final = "p95"
-HEIGHT_PX: Final = 470
+HEIGHT_PX: Final = 480
 TRACES_OF_A_GROUP: Final = 6
 """Bars of spend, three lines of latency, errors, cache hits."""
 _MARKS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "circle-open")
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px 1px 2px", "2px 4px", "solid")
 _HATCHES: Final = ("", "/", "\\", "x", "-", "|", "+", ".", "")
 _LEFT, _RIGHT = [0.0, 0.47], [0.53, 1.0]
-_TOP, _BOTTOM = [0.56, 1.0], [0.0, 0.42]
+_TOP, _BOTTOM = [0.61, 1.0], [0.0, 0.39]
 
 
 def ledger_figure(metrics: Metrics, percentile: str = USUAL) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _bars(metrics: Metrics, group: Group, place: int) -> dict[str, Any]:
         "width": metrics.bucket_s * 1000 * 0.9,
         "marker": {
             "color": COLOURS[place % len(COLOURS)] if place < MOST_GROUPS else GREY,
-            "pattern": {"shape": _HATCHES[place], "size": 5, "solidity": 0.25},
+            "pattern": {"shape": _HATCHES[place], "size": 6, "solidity": 0.3, "fillmode": "overlay"},
             "line": {"width": 0},
         },
         "hoverinfo": "text",
@@ -153,7 +153,7 @@ def layout(metrics: Metrics) -> dict[str, Any]:
     money = f"cost, {NO_MONEY}" if metrics.simulated else "spent"
     of = " (simulated)" if metrics.simulated else ""
     titles = (
-        (f"{money.capitalize()}, by {_each(metrics)}", _LEFT, _TOP),
+        (f"{money.capitalize()}, each {_each(metrics)}", _LEFT, _TOP),
         (f"Latency of answered calls{of}", _RIGHT, _TOP),
         (f"Calls that failed{of}", _LEFT, _BOTTOM),
         (f"Calls that the cache answered{of}", _RIGHT, _BOTTOM),

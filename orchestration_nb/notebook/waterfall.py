@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from orchestration_nb.ledger.traces import RequestTrace, SpanKind, Track
-from orchestration_nb.notebook.figures import latency, usd
+from orchestration_nb.notebook.figures import count, latency, usd
 from orchestration_nb.notebook.spend_figure import COLOURS, FAINT, GREY, told
 from orchestration_nb.spending import NO_MONEY
 
@@ -39,7 +39,8 @@ def waterfall(trace: RequestTrace) -> dict[str, Any]:
 def trace_sentence(trace: RequestTrace) -> str:
     """The request in a line: step, item, status, calls and attempts, time and money."""
     request = trace.request
-    tries = f"{len({track.call for track in trace.tracks})} calls, {len(trace.tracks)} rows"
+    attempts = sum(track.attempt > 0 for track in trace.tracks)
+    tries = f"{count(len({track.call for track in trace.tracks}), 'call')}, {count(attempts, 'attempt')}"
     money = f"{usd(request['billed_usd'] or 0.0)}{f' ({NO_MONEY})' if request['simulated'] else ''}"
     reason = f" · {request['reason']}" if request["reason"] else ""
     error = f" · {request['error']}" if request["error"] else ""
