@@ -59,6 +59,7 @@ from orchestration_nb.state.questions import Questions
 from orchestration_nb.state.replies import Replies
 from orchestration_nb.state.seal import Seal
 from orchestration_nb.state.store import StateFile
+from orchestration_nb.tuning.shelf import Shelf
 from orchestration_nb.whence import notebook_path, user_name
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class Workspace:
             on_lost=self._note_lost,
         )
         self.strategies: Strategies = defined(self.settings.strategies, STRATEGIES, trusted=is_trusted(self.folder))
+        self.strategies.saved = shelf = Shelf(self.folder)
+        self.strategies.add_maker(shelf.learned)
         self.listeners: list[Listener] = []
         self.burn_watch = self._burn_watch()
         self.providers: dict[str, Provider] = build(

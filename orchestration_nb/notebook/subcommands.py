@@ -14,6 +14,7 @@ from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, COMPARE_USAGE, compare_strategies
 from orchestration_nb.notebook.formatters import run_bundle
+from orchestration_nb.notebook.learn_magic import LEARN_FLAGS, LEARN_USAGE, learn
 from orchestration_nb.notebook.ledger_dashboard import DASHBOARD_USAGE, dashboard
 from orchestration_nb.notebook.reasons import WHY_USAGE, show_why
 from orchestration_nb.notebook.rollout_magic import ROLLOUT_FLAGS, ROLLOUT_USAGE, WORDS, roll_out
@@ -203,6 +204,12 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         usage=ROLLOUT_USAGE.removeprefix("%orchestrate "),
         about="try a candidate strategy on a share of the items; it is promoted or rolled back by itself",
         words=(*WORDS, "over", *(flag.name for flag in ROLLOUT_FLAGS)),
+    ),
+    "learn": Subcommand(
+        do=learn,
+        usage=LEARN_USAGE.removeprefix("%orchestrate "),
+        about="learn from a comparison when a cheap model will do; afterwards --strategy NAME",
+        words=("from", "last", *(flag.name for flag in LEARN_FLAGS)),
     ),
     "spend": Subcommand(
         do=show_spend,

@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from orchestration_nb.calls import Strategy
 from orchestration_nb.errors import UnknownStrategyError, UsageError
@@ -24,12 +24,29 @@ class Maker:
     """What of it cannot be written as text."""
 
 
+class Saved(Protocol):
+    """Strategies that are kept somewhere, and read when one is named."""
+
+    @property
+    def about(self) -> str:
+        """What all of them are, in a line."""
+
+    def names(self) -> Sequence[str]:
+        """Those that are there."""
+
+    def find(self, name: str) -> Strategy | None:
+        """The one of that name, or ``None``."""
+
+
 class Strategies:
     """The strategies that can be named on a magic, in ``llm(strategy=...)`` or in Python.
 
     Args:
         outer: Those that are there as well.
     """
+
+    saved: Saved | None = None
+    """Those that are kept somewhere; what a cell or a file defines comes before them."""
 
     def __init__(self, outer: Strategies | None = None) -> None:
         self._outer = outer
@@ -40,7 +57,7 @@ class Strategies:
 
     def __iter__(self) -> Iterator[str]:
         """The names of those that need nothing in brackets, in order of the alphabet."""
-        return iter(sorted({*self._by_name, *(self._outer or ())}))
+        return iter(sorted({*self._by_name, *(self._outer or ()), *(self.saved.names() if self.saved else ())}))
 
     def add(self, function: Strategy, *, name: str | None = None) -> None:
         """Adds a strategy under its own name, or another; one of the same name is replaced.
@@ -116,17 +133,22 @@ class Strategies:
 
     def listing(self) -> list[tuple[str, str]]:
         """How each strategy is written, and what it does in a line; those with brackets first."""
-        makers, named = self._all_makers(), {name: self.find(name) for name in self}
+        makers, named = self._all_makers(), {name: self.defined(name) for name in self}
         rows = [(_usage(maker.make), _about(maker.make)) for _, maker in sorted(makers.items())]
-        return rows + [(name, _about(found)) for name, found in named.items() if name not in makers]
+        kept = self.saved.about if self.saved else ""
+        return rows + [(name, _about(each) if each else kept) for name, each in named.items() if name not in makers]
 
     def texts(self) -> list[str]:
         """What can be written: names, and makers up to their bracket."""
         return [*self, *(f"{maker}(" for maker in sorted(self.maker_names()))]
 
     def named(self, name: str) -> Strategy | None:
-        """The strategy of that very name, or ``None``; what a cell has defined comes before what a file has."""
-        outer = self._outer.named(name) if self._outer else None
+        """The strategy of that very name, or ``None``; saved ones come last."""
+        return self.defined(name) or (self.saved.find(name) if self.saved else None)
+
+    def defined(self, name: str) -> Strategy | None:
+        """The one that a cell or a file defines under that name, or ``None``; the cell's comes first."""
+        outer = self._outer.defined(name) if self._outer else None
         return outer or self._by_name.get(name)
 
     def maker(self, name: str) -> Maker | None:

@@ -52,6 +52,15 @@ class Examples:
     """Of the cheap models of a cascade."""
     steps: Sequence[str] = ()
     slices: Sequence[str] = ()
+    _read: dict[tuple[tuple[str, ...], tuple[str, ...]], Readings] = field(default_factory=dict, repr=False)
+    """What was read already, so that several fits on parts of the same items read each item once."""
+
+    def readings(self, models: Sequence[str], groups: Sequence[str] = GROUPS) -> Readings:
+        """What features read of the items and of the replies of ``models``."""
+        key = tuple(models), tuple(groups)
+        if key not in self._read:
+            self._read[key] = read(self.seen(models), groups)
+        return self._read[key]
 
     def seen(self, models: Sequence[str]) -> list[Seen]:
         """What a strategy sees that has the replies of ``models``."""
@@ -83,6 +92,7 @@ class Examples:
             replies={model: [each[place] for place in places] for model, each in self.replies.items()},
             steps=[self.steps[place] for place in places] if self.steps else (),
             slices=[self.slices[place] for place in places] if self.slices else (),
+            _read={key: each.take(np.asarray(places)) for key, each in self._read.items()},
         )
 
     def fingerprint(self) -> str:
@@ -145,7 +155,10 @@ class LearnedRouter:
 
     def chances(self, seen: Sequence[Seen]) -> Floats:
         """The chance of a good reply, as (items, models), in the order of :attr:`models`."""
-        return self.calibration.chances(self.heads.logits(self.features.rows(read(seen, self.features.groups))))
+        return self._chances(read(seen, self.features.groups))
+
+    def _chances(self, readings: Readings) -> Floats:
+        return self.calibration.chances(self.heads.logits(self.features.rows(readings)))
 
     def gains(self, seen: Sequence[Seen]) -> Floats:
         """What the strong model is expected to add to the best of the cheap ones, per item."""
@@ -186,7 +199,8 @@ class LearnedRouter:
 
     def on(self, examples: Examples) -> HeldOut:
         """What it would do with examples that it was not fitted on."""
-        return _held_out(examples, self.cheap, self.strong, self.reads_replies, self.chances(self.seen(examples)))
+        readings = examples.readings(self.cheap if self.reads_replies else (), self.features.groups)
+        return _held_out(examples, self.cheap, self.strong, self.reads_replies, self._chances(readings))
 
     def seen(self, examples: Examples) -> list[Seen]:
         """What it reads of examples."""
@@ -196,11 +210,11 @@ class LearnedRouter:
 async def _route(router: LearnedRouter, request: Request, ask: Ask) -> Reply:
     place, reason = _judged(router, Seen(prompt=request.prompt, step=request.origin.step))
     request.decision.reason = reason
-    return await ask(router.models[place])
+    return await ask(router.models[place], sample=request.sample)
 
 
 async def _cascade(router: LearnedRouter, request: Request, ask: Ask) -> Reply:
-    came = await asyncio.gather(*(ask(model) for model in router.cheap), return_exceptions=True)
+    came = await asyncio.gather(*(ask(model, sample=request.sample) for model in router.cheap), return_exceptions=True)
     replies: list[Reply] = []
     for model, each in zip(router.cheap, came, strict=True):
         if isinstance(each, CallError):
@@ -217,7 +231,7 @@ async def _cascade(router: LearnedRouter, request: Request, ask: Ask) -> Reply:
             return replies[place]
         best = int(router.chances([seen])[0, :-1].argmax())
     try:
-        return await ask(router.strong)
+        return await ask(router.strong, sample=request.sample)
     except CallError as error:
         if not replies:
             raise
@@ -267,7 +281,7 @@ def fit(
     """
     _check(examples, cheap, strong)
     reads_replies = not set(groups) <= set(PROMPT_GROUPS) and all(model in examples.replies for model in cheap)
-    lessons = _lessons(examples, (*cheap, strong), read(examples.seen(cheap if reads_replies else ()), groups))
+    lessons = _lessons(examples, (*cheap, strong), examples.readings(cheap if reads_replies else (), groups))
     logits, own = _cross_fitted(lessons, seed)
     calibration = fit_platt(logits, lessons.quality)
     features, heads = _fitted(lessons, np.arange(lessons.readings.items), own)

@@ -72,7 +72,7 @@ def fit_heads(rows: Rows, own: Floats, quality: Floats, rest: Floats | None) -> 
     if not (len(good) and len(bad)):  # every reply alike: nothing tells items apart
         level = 5.0 if len(good) else -5.0
         return Heads(weights=np.zeros((quality.shape[1], columns)), levels=np.full(quality.shape[1], level))
-    model = logistic(C=_STRENGTH / votes.sum(), solver="liblinear", fit_intercept=False, tol=1e-3)
+    model = logistic(C=_STRENGTH / votes.sum(), solver="liblinear", fit_intercept=False, tol=1e-2)
     model.fit(
         stacked[np.concatenate([good, bad])],
         np.repeat([1, 0], [len(good), len(bad)]),

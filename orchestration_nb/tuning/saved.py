@@ -20,16 +20,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from orchestration_nb.errors import UsageError, WorkspaceError
-from orchestration_nb.state.folder import FOLDER_NAME, private_folder
+from orchestration_nb.errors import WorkspaceError
+from orchestration_nb.state.folder import private_folder
 from orchestration_nb.tuning.features import Features
 from orchestration_nb.tuning.learned import FORMAT_VERSION, LearnedRouter
 from orchestration_nb.tuning.regression import Heads, Platt
+from orchestration_nb.tuning.shelf import JSON, Shelf, damaged, folder_of, missing
 from orchestration_nb.tuning.thresholds import Realised, Threshold
 
-_NAME: Final = re.compile(r"[A-Za-z_]\w{0,63}")
 _FEATURES: Final = ("buckets", "rarity", "mean", "deviation", "root")
-_JSON = "strategy.json"
 
 
 def save(router: LearnedRouter, workspace: Path, name: str) -> Path:
@@ -46,7 +45,7 @@ def save(router: LearnedRouter, workspace: Path, name: str) -> Path:
     Raises:
         UsageError: If the name is none.
     """
-    folder = _folder(workspace, name)
+    folder = folder_of(workspace, name)
     private_folder(workspace)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     arrays = {each: getattr(router.features, each) for each in _FEATURES}
@@ -63,7 +62,7 @@ def save(router: LearnedRouter, workspace: Path, name: str) -> Path:
     digest = hashlib.sha256(packed.getvalue()).hexdigest()
     _replace(folder / _arrays(digest), packed.getvalue())
     told = json.dumps({**_described(router), "digest": digest}, indent=1, allow_nan=False)
-    _replace(folder / _JSON, f"{told}\n".encode())
+    _replace(folder / JSON, f"{told}\n".encode())
     for old in folder.glob("weights-*.npz"):
         if old.name != _arrays(digest):
             old.unlink(missing_ok=True)
@@ -81,24 +80,17 @@ def load(workspace: Path, name: str) -> LearnedRouter:
         UsageError: If there is none of that name.
         WorkspaceError: If its files are damaged, or of another version of the package.
     """
-    folder = _folder(workspace, name)
-    if not (folder / _JSON).is_file():
-        there = sorted(path.parent.name for path in folder.parent.glob(f"*/{_JSON}"))
-        raise UsageError(
-            f"No learned strategy {name!r} is saved here.",
-            hint=f"There are: {', '.join(there)}." if there else "Fit one, and save it.",
-        )
+    folder = folder_of(workspace, name)
+    if not (folder / JSON).is_file():
+        raise missing(name, Shelf(workspace).names())
     try:
-        told = json.loads((folder / _JSON).read_text("utf-8"))
+        told = json.loads((folder / JSON).read_text("utf-8"))
         packed = (folder / _arrays(told["digest"])).read_bytes()
         with np.load(io.BytesIO(packed), allow_pickle=False) as file:
             arrays = {each: file[each] for each in file.files}
         return _read(told, arrays, hashlib.sha256(packed).hexdigest())
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise WorkspaceError(
-            f"The learned strategy {name!r} cannot be read: {type(error).__name__}.",
-            hint="Fit it again, and save it under the same name.",
-        ) from error
+        raise damaged(name, error) from error
 
 
 def _described(router: LearnedRouter) -> dict[str, Any]:
@@ -145,12 +137,6 @@ def _read(told: Mapping[str, Any], arrays: Mapping[str, Any], digest: str) -> Le
     if router.heads.weights.shape != (len(router.models), router.features.width):
         raise ValueError("the weights do not fit the features")
     return router
-
-
-def _folder(workspace: Path, name: str) -> Path:
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot name a strategy.", hint="Write letters, digits and _, such as my_router.")
-    return workspace / FOLDER_NAME / "strategies" / name
 
 
 def _arrays(digest: str) -> str:

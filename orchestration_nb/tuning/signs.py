@@ -11,7 +11,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestration_nb.calls import Reply
@@ -64,7 +64,8 @@ class Said:
 
 def said(reply: Reply) -> Said:
     """The reply of a model, read."""
-    return Said(text=reply.text[-_LONGEST_READ:], answer=read_answer(reply), cut_off=reply.finish_reason == "length")
+    plain = replace(reply, value=reply.text)  # what a schema made of it is not in the ledger, which is learned from
+    return Said(text=reply.text[-_LONGEST_READ:], answer=read_answer(plain), cut_off=reply.finish_reason == "length")
 
 
 def words_of(text: str) -> Iterator[str]:

@@ -85,19 +85,21 @@ def against_prior(
         seed: Of the draws.
 
     Raises:
-        UsageError: If there are no splits, or the two models do equally well, so that no gap is there to recover.
+        UsageError: If there are no splits, or no gap to recover is shown: draws in which the strong model is no better
+            are more than the interval leaves out on one side.
     """
     ours, theirs = ([apgr(quality_small, quality_strong, scores) for scores in each] for each in (router, prior))
-    if not ours or not theirs or None in ours or None in theirs:
-        raise UsageError(
-            "There is no gap between the two models to recover.",
-            hint="Name a strong model that is better than the cheap.",
-        )
     gain, dice = quality_strong - quality_small, np.random.default_rng(seed)
     drawn = dice.multinomial(len(gain), np.full(len(gain), 1 / len(gain)), size=_DRAWS).astype(np.float64)
+    no_gap = float(np.mean(drawn @ gain <= 0)) > (1 - level) / 2
+    if no_gap or not ours or not theirs or None in ours or None in theirs:
+        raise UsageError(
+            "There is no gap between the two models to recover, or these items do not show it.",
+            hint="Name a strong model that is better than the cheap, or compare on more items.",
+        )
     apart = np.mean([_areas(gain, each, drawn) for each in router], axis=0)
     apart = apart - np.mean([_areas(gain, each, drawn) for each in prior], axis=0)
-    low, high = np.quantile(apart, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(apart, [(1 - level) / 2, (1 + level) / 2])
     means = [float(np.mean(np.array(each, dtype=np.float64))) for each in (ours, theirs)]
     found = Interval(estimate=means[0] - means[1], low=float(low), high=float(high), level=level, n=len(gain))
     return AgainstPrior(router=means[0], prior=means[1], difference=found)

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.corpus, pytest.mark.slow]
 def test_a_router_on_the_prompt_alone_and_whether_it_ties_the_prior(corpus: Path) -> None:
     examples, slices = recorded(corpus), list(read_recorded(corpus).dataset)
     small, strong = examples.scores(FLASH), examples.scores(SONNET)
+    examples.readings(())
     routers, priors = [], []
     for seed in range(10):
         held = fit(examples, cheap=[FLASH], strong=SONNET, seed=seed).held_out
@@ -35,7 +36,6 @@ def test_a_router_on_the_prompt_alone_and_whether_it_ties_the_prior(corpus: Path
     assert str(found).startswith("It ties the prior" if found.ties else "It is better")
 
 
-@pytest.mark.xfail(strict=True, reason="an answer in a field of JSON is not read yet: 98.9 % at 41.6 % less cost")
 def test_two_cheap_models_that_agree_keep_the_strong_models_accuracy(corpus: Path) -> None:
     examples = recorded(corpus, cheap=(FLASH, MINI))
     same = np.array(list(map(agrees, examples.replies[FLASH], examples.replies[MINI])))
@@ -55,6 +55,7 @@ def test_a_cascade_keeps_what_it_was_asked_to_keep(corpus: Path) -> None:
         cost_usd=examples.cost_usd,
         replies=examples.replies,
     )
+    examples.readings((FLASH, MINI))
     rows = []
     for seed in range(20):
         first = halves(len(examples.prompts), seed)
@@ -65,6 +66,7 @@ def test_a_cascade_keeps_what_it_was_asked_to_keep(corpus: Path) -> None:
     area, saved_95, kept_95, saved_99, kept_99 = np.median(np.array(rows, dtype=np.float64), axis=0)
     missed = [float(np.mean([row[place] < target for row in rows])) for place, target in ((2, 0.95), (4, 0.99))]
     print(f"{area=:.3f} {saved_95=:.3f} {kept_95=:.4f} {saved_99=:.3f} {kept_99=:.4f} {missed=}")
+    assert max(missed) <= 0.2, "the level of the bound, and the noise of the half that it is measured on"
     assert area >= 0.80
     assert saved_95 >= 0.60
     assert kept_95 >= 0.945
