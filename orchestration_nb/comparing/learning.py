@@ -32,7 +32,7 @@ _PRIOR_FOLDS = 10
 
 _COMPARISON = """
 select comparison_id, step, slice_column from comparisons
-where $name = 'last' or starts_with(comparison_id, $name) or ends_with(comparison_id, $name)
+where kind = 'compare' and ($name = 'last' or starts_with(comparison_id, $name) or ends_with(comparison_id, $name))
 order by started_at desc"""
 _COMPARED = """
 select strategy, item, model, quality, slice_value from compared where comparison_id = $id order by strategy, item"""
@@ -106,7 +106,7 @@ def learn_strategy(
 
     Args:
         name: What it is to be called; a learned strategy of that name is replaced.
-        comparison: Its id, the start or the end of it, or ``last``.
+        comparison: Its id, the start or the end of it, or ``last``; a what-if has no replies of its own.
         target: Share of the strong model's quality to keep.
         cheap: The models to try first, as the comparison names them; else the two cheapest beside the strong one.
         strong: The model whose quality is to be kept; else the best of the comparison.

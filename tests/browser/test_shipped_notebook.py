@@ -82,3 +82,29 @@ def test_an_analyst_breaks_the_simulated_provider_and_the_runs_come_through(
     assert "simulated, no money" in spend.inner_text()
     shown.page.screenshot(path=Path(os.environ.get("ORCHESTRATE_LOOK") or tmp_path) / "reliability.png")
     assert not shown.dialogs
+
+
+def test_an_analyst_compares_strategies_and_lets_one_take_over(open_notebook: Open, tmp_path: Path) -> None:
+    notebook = shipped("03_compare_strategies.ipynb")
+    shown = open_notebook(name="strategies", notebook=notebook)
+    sources, texts = [cell.source for cell in notebook.cells], list[str]()
+    for number in range(len(sources)):
+        shown.run(number, within_s=240)
+        texts.append(shown.output(number).inner_text())
+    assert shown.page.locator(".jp-RenderedText[data-mime-type*=stderr]").count() == 0
+
+    def told(start: str) -> str:
+        return next(text for source, text in zip(sources, texts, strict=True) if source.startswith(start))
+
+    compared = told("%orchestrate compare quiz")
+    assert "simulated, no money" in compared
+    for row in ("cascade", "by_length", "majority_vote(fast, n=3)", "random mix", "slice prior", "oracle"):
+        assert row in compared
+    assert "no network" in told("%orchestrate compare export")
+    assert "The strategy" in told("%orchestrate why last")
+    assert "300 of 300 items can be told for all of them" in told("%orchestrate what-if")
+    assert "careful" in told("%orchestrate learn careful")
+    assert "canary" in texts[sources.index("%orchestrate rollout")]
+    assert "calls in the last" in told("%orchestrate dashboard")
+    shown.page.screenshot(path=Path(os.environ.get("ORCHESTRATE_LOOK") or tmp_path) / "strategies.png")
+    assert not shown.dialogs
