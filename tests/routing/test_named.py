@@ -96,7 +96,7 @@ def test_what_is_written_wrongly_is_told_with_how_it_is_written(text: str, says:
 def test_the_listing_says_how_each_is_written_and_what_it_does() -> None:
     rows = dict(STRATEGIES.listing())
     assert "a second call" in rows["hedged(model, other=None, after_ms='p95')"].lower()
-    assert "bandit(*models, method='linucb', cost_weight=0.01, floor=0.02)" in rows
+    assert "bandit(*models, method='linucb', cost_weight=0.01, floor=0.02, save_as=None)" in rows
     assert rows["fixed"]
     assert all(about.endswith(".") for about in rows.values()), rows
 
