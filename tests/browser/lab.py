@@ -85,7 +85,7 @@ class Server:
         folder = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         (folder / "orchestrate.toml").write_text("[sim]\nlatency_scale = 0.5\n")
-        for table in ("tickets.csv", "orders.csv"):
+        for table in ("tickets.csv", "orders.csv", "questions.csv"):
             shutil.copy(ROOT / "data" / table, folder)
         nbformat.write(notebook, folder / f"{name}.ipynb")  # type: ignore[no-untyped-call]
         return f"{folder.name}/{name}.ipynb"
