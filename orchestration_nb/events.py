@@ -12,7 +12,15 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from orchestration_nb.calls import Attempt, CacheHit, ModelStats, Status
-from orchestration_nb.ids import CallId, RequestId, RunId
+from orchestration_nb.ids import CallId, PipelineId, RequestId, RunId
+from orchestration_nb.pipeline_events import (
+    ArtifactSaved,
+    CellFinished,
+    CellStarted,
+    PipelineAlert,
+    PipelineFinished,
+    PipelineStarted,
+)
 
 RunStatus = Literal["running", "done", "failed", "cancelled", "paused"]
 """How a run stands."""
@@ -45,6 +53,8 @@ class RunStarted:
     """The first of the runs that this one goes on with: they share one run budget."""
     batch: bool = False
     """Whether the calls go through the providers' batch APIs."""
+    pipeline_id: PipelineId | None = None
+    """The headless run of a notebook in which it began."""
     started_at: datetime
     pid: int
     package_version: str
@@ -410,6 +420,12 @@ Event = (
     | ItemCompared
     | ComparisonFinished
     | RolloutChanged
+    | PipelineStarted
+    | CellStarted
+    | CellFinished
+    | PipelineFinished
+    | ArtifactSaved
+    | PipelineAlert
 )
 """All that can happen."""
 

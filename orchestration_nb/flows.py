@@ -28,7 +28,7 @@ from orchestration_nb.routing.fallback import fallbacks_of, models_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
-from orchestration_nb.whence import resumption
+from orchestration_nb.whence import pipeline_id, resumption
 from orchestration_nb.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -344,6 +344,7 @@ def _beginning(
         notebook=spender.notebook,
         resumes=account.root,
         batch=context.batches is not None,
+        pipeline_id=pipeline_id(),
         started_at=context.services.clock.now(),
         package_version=__version__,
     )

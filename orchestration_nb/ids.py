@@ -10,6 +10,7 @@ from typing import NewType
 RunId = NewType("RunId", str)
 RequestId = NewType("RequestId", str)
 CallId = NewType("CallId", str)
+PipelineId = NewType("PipelineId", str)
 
 _count = itertools.count(int.from_bytes(os.urandom(2), "big"))
 _process = os.urandom(4).hex()

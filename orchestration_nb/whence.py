@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestration_nb.ids import PipelineId
+
 
 def user_name(configured: str | None, environ: Mapping[str, str] = os.environ) -> str:
     """Whose money is spent: the setting ``user``, else ``ORCHESTRATE_USER``, else the login name."""
@@ -27,6 +29,11 @@ def resumption(environ: Mapping[str, str] = os.environ) -> tuple[str, float | No
     """
     run, _, amount = environ.get("ORCHESTRATE_RESUME", "").partition(":")
     return (run, float(amount) if amount else None) if run else None
+
+
+def pipeline_id(environ: Mapping[str, str] = os.environ) -> PipelineId | None:
+    """The headless run of a notebook that this process is the kernel of: ``ORCHESTRATE_PIPELINE``, or ``None``."""
+    return PipelineId(environ["ORCHESTRATE_PIPELINE"]) if environ.get("ORCHESTRATE_PIPELINE") else None
 
 
 def notebook_path(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:

@@ -15,11 +15,13 @@ import itertools
 import os
 import weakref
 from pathlib import Path
+from typing import Final
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import JournalWriteError
 from orchestration_nb.events import ComparisonFinished, ComparisonStarted, Event, RunFinished, RunStarted
 from orchestration_nb.ledger.lines import encode, header
+from orchestration_nb.pipeline_events import PipelineFinished, PipelineStarted
 from orchestration_nb.state import private_folder
 
 SEGMENT_BYTES = 64 * 2**20
@@ -79,16 +81,10 @@ class JournalFile:
             self._give_up()
             raise refusal from error
         self._size += len(line)
-        if isinstance(event, RunStarted | RunFinished | ComparisonStarted | ComparisonFinished):
-            self._note_running(event)
-
-    def _note_running(self, event: RunStarted | RunFinished | ComparisonStarted | ComparisonFinished) -> None:
-        """Whose end is to stand in the file in which its beginning stands: it is not left for a new one before."""
-        name: str = event.run_id if isinstance(event, RunStarted | RunFinished) else event.comparison_id
-        if isinstance(event, RunStarted | ComparisonStarted):
-            self._running.add(name)
-        else:
-            self._running.discard(name)
+        if isinstance(event, _BEGINNINGS):
+            self._running.add(_whose(event))
+        elif isinstance(event, _ENDS):
+            self._running.discard(_whose(event))
 
     def close(self) -> None:
         """Lets go of the file; a later event opens a new one."""
@@ -150,6 +146,21 @@ class JournalFile:
             f"The journal {where} cannot be written: {error.strerror or error}.",
             hint="What was recorded before stays. Make room or give write access, and run again.",
         )
+
+
+_Beginning = RunStarted | ComparisonStarted | PipelineStarted
+_End = RunFinished | ComparisonFinished | PipelineFinished
+_BEGINNINGS: Final = (RunStarted, ComparisonStarted, PipelineStarted)
+"""What has an end, which is to stand in the same file: it is not left for a new one before."""
+_ENDS: Final = (RunFinished, ComparisonFinished, PipelineFinished)
+
+
+def _whose(event: _Beginning | _End) -> str:
+    if isinstance(event, RunStarted | RunFinished):
+        return event.run_id
+    if isinstance(event, ComparisonStarted | ComparisonFinished):
+        return event.comparison_id
+    return event.pipeline_id
 
 
 def boot_id() -> str:

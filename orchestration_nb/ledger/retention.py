@@ -61,12 +61,27 @@ def _delete_rows(connection: duckdb.DuckDBPyConnection, before: datetime, segmen
             gone[table] = _count(connection, f"delete from {table} {_gone(table)}", before)  # noqa: S608
         connection.execute("delete from as_recorded where call_id not in (select call_id from calls)")
         gone["runs"] = _count(connection, "delete from runs where run_id in (from doomed)")
+        gone |= _delete_pipelines(connection, before)
         connection.execute("delete from segments where name in (select unnest(?::varchar[]))", [segments])
         connection.execute("delete from bad_lines where segment in (select unnest(?::varchar[]))", [segments])
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
         raise
+    return gone
+
+
+def _delete_pipelines(connection: duckdb.DuckDBPyConnection, before: datetime) -> dict[str, int]:
+    """Headless runs with their cells; of artifacts, the newest of a name stays, as it can still be loaded."""
+    old = "delete from pipelines where status <> 'running' and coalesce(finished_at, started_at) < ?"
+    gone = {"pipelines": _count(connection, old, before)}
+    connection.execute("delete from cells where pipeline_id not in (select pipeline_id from pipelines)")
+    connection.execute(
+        """delete from artifacts where saved_at < ? and (name, saved_at) not in (
+               select (name, max(saved_at)) from artifacts group by name)""",
+        [before],
+    )
+    connection.execute("delete from pipeline_alerts where raised_at < ?", [before])
     return gone
 
 

@@ -125,7 +125,40 @@ create table rollouts (
     decided_by varchar, changed_at timestamp);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+_SIXTH = """
+alter table runs add column pipeline_id varchar;
+create table pipelines (
+    pipeline_id varchar not null, notebook varchar, digest varchar, cells bigint, parameters map(varchar, varchar),
+    secrets map(varchar, varchar), tags map(varchar, varchar), budget_usd double, attempt bigint, resumes varchar,
+    schedule varchar, due_at timestamp, dag varchar, copy varchar, "user" varchar, started_at timestamp, pid bigint,
+    package_version varchar, segment varchar, status varchar not null, error_type varchar, error varchar,
+    cells_done bigint, finished_at timestamp);
+create table cells (
+    pipeline_id varchar not null, cell bigint not null, cell_id varchar, title varchar, digest varchar,
+    started_at timestamp, status varchar not null, error_type varchar, error varchar, finished_at timestamp);
+create table artifacts (
+    pipeline_id varchar, cell bigint, name varchar not null, format varchar, path varchar, bytes bigint, digest varchar,
+    saved_at timestamp);
+create table pipeline_alerts (
+    pipeline_id varchar, notebook varchar, schedule varchar, metric varchar not null, value double, "limit" double,
+    basis varchar, message varchar, raised_at timestamp);
+create view cell_runs as
+    select c.pipeline_id, c.cell, r.run_id from cells as c join runs as r
+        on r.pipeline_id = c.pipeline_id and r.started_at >= c.started_at
+            and r.started_at < coalesce(
+                (select min(n.started_at) from cells as n where n.pipeline_id = c.pipeline_id and n.cell > c.cell),
+                timestamp 'infinity');
+create view cell_costs as
+    select c.pipeline_id, c.cell, any_value(c.title) as title, any_value(c.status) as status,
+        any_value(date_diff('millisecond', c.started_at, c.finished_at)) / 1000.0 as seconds,
+        count(distinct x.run_id) as runs, count(k.call_id) as calls,
+        coalesce(sum(k.cost_usd), 0) as cost_usd, coalesce(sum(k.billed_usd), 0) as billed_usd,
+        coalesce(bool_or(k.simulated), false) as simulated
+    from cells as c left join cell_runs as x using (pipeline_id, cell) left join calls as k using (run_id)
+    group by c.pipeline_id, c.cell;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 """One script a version: the first makes version 1 of nothing, the next version 2 of version 1."""
 
 
@@ -153,7 +186,7 @@ _RUN_STARTED = Load(
         steps struct(name varchar, kind varchar, line bigint, needs varchar[], once boolean)[];
         strategy varchar; model varchar; budget_usd double; concurrency bigint; seed bigint; sample bigint;
         items bigint; tags map(varchar, varchar); user varchar; notebook varchar; resumes varchar; batch boolean;
-        started_at timestamp; pid bigint; package_version varchar; segment varchar"""),
+        pipeline_id varchar; started_at timestamp; pid bigint; package_version varchar; segment varchar"""),
     required=("run_id", "started_at"),
     into=("insert into runs by name select *, 'running' as status from staged_run_started",),
 )
@@ -301,6 +334,55 @@ _ROLLOUT = Load(
     required=("rollout_id", "stage", "changed_at"),
     into=("insert into rollouts by name select * from staged_rollout",),
 )
+_PIPELINE_STARTED = Load(
+    columns=_columns("""
+        pipeline_id varchar; notebook varchar; digest varchar; cells bigint; parameters map(varchar, varchar);
+        secrets map(varchar, varchar); tags map(varchar, varchar); budget_usd double; attempt bigint; resumes varchar;
+        schedule varchar; due_at timestamp; dag varchar; copy varchar; user varchar; started_at timestamp; pid bigint;
+        package_version varchar; segment varchar"""),
+    required=("pipeline_id", "started_at"),
+    into=("insert into pipelines by name select *, 'running' as status from staged_pipeline_started",),
+)
+_CELL_STARTED = Load(
+    columns=_columns("""
+        pipeline_id varchar; cell bigint; cell_id varchar; title varchar; digest varchar; started_at timestamp"""),
+    required=("pipeline_id", "cell"),
+    into=("insert into cells by name select *, 'running' as status from staged_cell_started",),
+)
+_CELL_FINISHED = Load(
+    columns=_columns("""
+        pipeline_id varchar; cell bigint; status varchar; error_type varchar; error varchar; finished_at timestamp"""),
+    required=("pipeline_id", "cell", "status"),
+    into=(
+        """update cells set status = f.status, error_type = f.error_type, error = f.error, finished_at = f.finished_at
+           from staged_cell_finished as f where cells.pipeline_id = f.pipeline_id and cells.cell = f.cell""",
+    ),
+)
+_PIPELINE_FINISHED = Load(
+    columns=_columns("""
+        pipeline_id varchar; status varchar; error_type varchar; error varchar; cells_done bigint;
+        finished_at timestamp"""),
+    required=("pipeline_id", "status"),
+    into=(
+        """update pipelines set status = f.status, error_type = f.error_type, error = f.error,
+               cells_done = f.cells_done, finished_at = f.finished_at
+           from staged_pipeline_finished as f where pipelines.pipeline_id = f.pipeline_id""",
+    ),
+)
+_ARTIFACT = Load(
+    columns=_columns("""
+        pipeline_id varchar; cell bigint; name varchar; format varchar; path varchar; bytes bigint; digest varchar;
+        saved_at timestamp"""),
+    required=("name", "path"),
+    into=("insert into artifacts by name select * from staged_artifact",),
+)
+_PIPELINE_ALERT = Load(
+    columns=_columns("""
+        pipeline_id varchar; notebook varchar; schedule varchar; metric varchar; value double; limit double;
+        basis varchar; message varchar; raised_at timestamp"""),
+    required=("metric", "raised_at"),
+    into=("insert into pipeline_alerts by name select * from staged_pipeline_alert",),
+)
 _BAD = Load(
     columns=_columns("segment varchar; at_byte bigint; why varchar; line varchar; merged_at timestamp"),
     required=(),
@@ -326,6 +408,16 @@ _SEGMENT = Load(
         """update comparisons set status = 'failed',
                error = 'Its end was not recorded: the process was killed, or its disk was full.'
            where status = 'running' and segment in (select name from staged_segment where closed)""",
+        """update cells set status = 'failed', error_type = 'VanishedError',
+               error = 'Its end was not recorded: the runner was killed, or its disk was full.'
+           where status = 'running' and pipeline_id in (
+               select pipeline_id from pipelines
+               where status = 'running' and segment in (select name from staged_segment where closed))""",
+        """update pipelines set status = 'failed', error_type = 'VanishedError',
+               error = 'Its end was not recorded: the runner was killed, or its disk was full.',
+               cells_done = (select count(*) from cells where cells.pipeline_id = pipelines.pipeline_id
+                             and cells.status in ('ok', 'restored'))
+           where status = 'running' and segment in (select name from staged_segment where closed)""",
     ),
 )
 
@@ -344,6 +436,12 @@ LOADS: dict[str, Load] = {
     "compared": _COMPARED,
     "comparison_finished": _COMPARISON_FINISHED,
     "rollout": _ROLLOUT,
+    "pipeline_started": _PIPELINE_STARTED,
+    "cell_started": _CELL_STARTED,
+    "cell_finished": _CELL_FINISHED,
+    "pipeline_finished": _PIPELINE_FINISHED,
+    "artifact": _ARTIFACT,
+    "pipeline_alert": _PIPELINE_ALERT,
     "bad": _BAD,
     "segment": _SEGMENT,
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from orchestration_nb.pipeline_events import NotebookStatus
 from orchestration_nb.pipelines.headless import CellEnded, NotebookRun, Watcher, run_notebook
-from orchestration_nb.pipelines.outcome import EXIT_CODES, NotebookStatus
+from orchestration_nb.pipelines.outcome import EXIT_CODES
 from orchestration_nb.pipelines.resuming import ResumedRun, resumed_run
 
 __all__ = [

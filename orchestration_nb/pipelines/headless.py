@@ -23,8 +23,9 @@ from uuid import uuid4
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.config import find_workspace
 from orchestration_nb.errors import UsageError
+from orchestration_nb.pipeline_events import NotebookStatus
 from orchestration_nb.pipelines.files import executed_copy, read_notebook, write_notebook
-from orchestration_nb.pipelines.outcome import NotebookStatus, status_of_error
+from orchestration_nb.pipelines.outcome import status_of_error
 
 INTERRUPT_S: Final = 10.0
 """How long an interrupted cell may take to book what was in flight, before its kernel is ended."""
@@ -209,7 +210,9 @@ def _talk_by_files(manager: Any) -> None:
     """Lets the kernel be reached through sockets that are files of this user's, not through ports of the machine."""
     from jupyter_core.paths import jupyter_runtime_dir  # noqa: PLC0415
 
-    connection = Path(jupyter_runtime_dir()) / f"kernel-{uuid4().hex}.json"
+    folder = Path(jupyter_runtime_dir())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # missing where no Jupyter program ran before
+    connection = folder / f"kernel-{uuid4().hex}.json"
     if os.name == "posix" and len(os.fsencode(connection)) < LONGEST_SOCKET:
         manager.connection_file, manager.transport = str(connection), "ipc"
 

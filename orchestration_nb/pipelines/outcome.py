@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
-NotebookStatus = Literal["done", "failed", "over budget", "paused", "cancelled"]
-"""Whether every cell ran; else why the first that did not stopped the others."""
+from orchestration_nb.pipeline_events import NotebookStatus
 
 EXIT_CODES: Final[Mapping[NotebookStatus, int]] = {
     "done": 0,

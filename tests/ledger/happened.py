@@ -7,7 +7,8 @@ from typing import Any
 
 from orchestration_nb.calls import Attempt
 from orchestration_nb.events import CallFinished, ItemFinished, RequestFinished, RunFinished, RunStarted, StepFinished
-from orchestration_nb.ids import CallId, RequestId, RunId, new_id
+from orchestration_nb.ids import CallId, PipelineId, RequestId, RunId, new_id
+from orchestration_nb.pipeline_events import ArtifactSaved, CellFinished, CellStarted, PipelineFinished, PipelineStarted
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC).replace(tzinfo=None)
 
@@ -144,6 +145,47 @@ def run_finished(run_id: str = "r", **fields: Any) -> RunFinished:
         "finished_at": NOON.replace(second=9),
     }
     return RunFinished(**(known | fields))
+
+
+def pipeline_started(pipeline_id: str = "p", **fields: Any) -> PipelineStarted:
+    known: dict[str, Any] = {
+        "pipeline_id": PipelineId(pipeline_id),
+        "notebook": "daily.ipynb",
+        "digest": "d0",
+        "cells": 2,
+        "copy": ".orchestrate/runs/daily-20260301T120000.ipynb",
+        "started_at": NOON,
+        "pid": 4321,
+        "package_version": "0.1.0",
+    }
+    return PipelineStarted(**(known | fields))
+
+
+def cell_started(pipeline_id: str = "p", cell: int = 1, **fields: Any) -> CellStarted:
+    known: dict[str, Any] = {"title": f"step {cell}", "digest": f"c{cell}", "started_at": NOON.replace(second=cell)}
+    return CellStarted(pipeline_id=PipelineId(pipeline_id), cell=cell, **(known | fields))
+
+
+def cell_finished(pipeline_id: str = "p", cell: int = 1, **fields: Any) -> CellFinished:
+    known: dict[str, Any] = {"status": "ok", "finished_at": NOON.replace(second=cell, microsecond=900_000)}
+    return CellFinished(pipeline_id=PipelineId(pipeline_id), cell=cell, **(known | fields))
+
+
+def pipeline_finished(pipeline_id: str = "p", **fields: Any) -> PipelineFinished:
+    known: dict[str, Any] = {"status": "done", "cells_done": 2, "finished_at": NOON.replace(second=9)}
+    return PipelineFinished(pipeline_id=PipelineId(pipeline_id), **(known | fields))
+
+
+def artifact(name: str = "scores", **fields: Any) -> ArtifactSaved:
+    known: dict[str, Any] = {
+        "pipeline_id": PipelineId("p"),
+        "format": "json",
+        "path": f"artifacts/p/{name}.json",
+        "bytes": 12,
+        "digest": "a0",
+        "saved_at": NOON,
+    }
+    return ArtifactSaved(name=name, **(known | fields))
 
 
 def now() -> datetime:

@@ -39,7 +39,8 @@ def old_and_new(write: Write) -> None:
 class TestPrune:
     def test_deletes_old_runs_as_a_whole(self, ledger: Ledger) -> None:
         gone = ledger.prune(30)
-        assert gone == {"texts": 1, "items": 1, "steps": 2, "requests": 1, "calls": 1, "runs": 1, "segments": 1}
+        rows = {"texts": 1, "items": 1, "steps": 2, "requests": 1, "calls": 1, "runs": 1, "pipelines": 0}
+        assert gone == rows | {"segments": 1}
         for table in ("runs", "items", "steps", "requests", "calls"):
             assert set(ledger.sql(f"select run_id from {table}").run_id) == {"new"}
         assert ledger.sql("select prompt from texts").prompt.tolist() == [f"{SECRET} new"]
@@ -69,6 +70,23 @@ class TestPrune:
     def test_a_negative_age_is_refused(self, ledger: Ledger) -> None:
         with pytest.raises(UsageError, match="-1 days"):
             ledger.prune(-1)
+
+
+def test_headless_runs_go_with_their_cells_and_the_newest_artifact_stays(ledger: Ledger, write: Write) -> None:
+    long_ago = happened.now() - timedelta(days=40)
+    write(
+        happened.pipeline_started("old", started_at=long_ago),
+        happened.cell_started("old", started_at=long_ago),
+        happened.artifact("scores", path="artifacts/old/scores.json", saved_at=long_ago - timedelta(days=1)),
+        happened.artifact("scores", path="artifacts/older/scores.json", saved_at=long_ago - timedelta(days=2)),
+        happened.pipeline_finished("old", finished_at=long_ago),
+        happened.pipeline_started("new", started_at=happened.now()),
+        happened.cell_started("new", started_at=happened.now()),
+    )
+    assert ledger.prune(30)["pipelines"] == 1
+    assert ledger.sql("select pipeline_id from pipelines").pipeline_id.tolist() == ["new"]
+    assert ledger.sql("select pipeline_id from cells").pipeline_id.tolist() == ["new"]
+    assert ledger.sql("select path from artifacts").path.tolist() == ["artifacts/old/scores.json"]
 
 
 def test_what_still_runs_is_kept_however_old(tmp_path: Path, ledger: Ledger) -> None:
