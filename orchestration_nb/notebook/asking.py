@@ -15,7 +15,7 @@ from typing import Any, Final
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.errors import BudgetPausedError, OrchestrationError, OverBudgetError, UsageError
 from orchestration_nb.notebook.arguments import read_money
-from orchestration_nb.notebook.figures import count, usd
+from orchestration_nb.pages.figures import count, usd
 from orchestration_nb.runs import Run
 from orchestration_nb.terminal import printable
 

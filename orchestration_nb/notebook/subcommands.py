@@ -10,7 +10,6 @@ from IPython.display import display
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.ledger import GROUPINGS, METRIC_GROUPINGS
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, COMPARE_USAGE, compare_strategies
 from orchestration_nb.notebook.formatters import run_bundle
@@ -22,8 +21,9 @@ from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.simulation import USAGE, simulate
 from orchestration_nb.notebook.spend import REPRICE_USAGE, SPEND_USAGE, reprice, show_spend
 from orchestration_nb.notebook.steering import BATCHES_USAGE, batches, cancel, pause, resume, show_status
-from orchestration_nb.notebook.text import table_text
 from orchestration_nb.notebook.what_if_magic import WHAT_IF_FLAGS, WHAT_IF_USAGE, what_if_line
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.text import table_text
 from orchestration_nb.workspace import Workspace
 
 PARTS = ("results", "errors", "calls", "steps")
