@@ -8,6 +8,7 @@ from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.ledger.ledger import Ledger
 from orchestration_nb.ledger.merge import MergeReport
 from orchestration_nb.ledger.metrics import METRIC_GROUPINGS, Group, Metrics, Scope, Sums
+from orchestration_nb.ledger.pipelines import PipelineDetails
 from orchestration_nb.ledger.recorded import RecordedCall, RecordedPrice
 from orchestration_nb.ledger.repricing import Repricing, corrections
 from orchestration_nb.ledger.runs import RunDetails
@@ -23,6 +24,7 @@ __all__ = [
     "Ledger",
     "MergeReport",
     "Metrics",
+    "PipelineDetails",
     "RecordedCall",
     "RecordedPrice",
     "Repricing",
