@@ -68,7 +68,9 @@ class Ran:
                 how |= {"error_type": "ValueError", "error": "ValueError: no <b>good</b>"}
             journal.write(CellFinished(pipeline_id=pipeline_id, cell=number, finished_at=now(), **how))
         status: NotebookStatus = "failed" if self.fails else "done"
-        error = {"error_type": "ValueError", "error": "ValueError: no <b>good</b>"} if self.fails else {}
+        error: dict[str, Any] = (
+            {"error_type": "ValueError", "error": "ValueError: no <b>good</b>"} if self.fails else {}
+        )
         done = 2 if self.fails else 3
         ended = PipelineFinished(pipeline_id=pipeline_id, status=status, cells_done=done, finished_at=now(), **error)
         journal.write(ended)
