@@ -22,7 +22,15 @@ from orchestration_nb.cli.application import (
     workspace_of,
 )
 from orchestration_nb.errors import UsageError
-from orchestration_nb.pipelines import EXIT_CODES, CellEnded, NotebookRun, resumed_run, run_notebook
+from orchestration_nb.pipelines import (
+    EXIT_CODES,
+    CellEnded,
+    NotebookRun,
+    RunOptions,
+    Unwatched,
+    resumed_run,
+    run_notebook,
+)
 from orchestration_nb.state.batches import BatchRow
 from orchestration_nb.terminal import printable
 
@@ -41,7 +49,7 @@ def run(
     Exit codes: 0 done, 1 a cell failed, 2 wrong usage, 3 a budget that rejects was reached, 4 a run waits for its
     budget to be raised (`orchestrate resume`), 130 cancelled.
     """
-    _leave(run_notebook(notebook, watcher=_Narrator(), out=out))
+    _leave(run_notebook(notebook, options=RunOptions(out=out), watcher=_Narrator()))
 
 
 @app.command()
@@ -60,7 +68,7 @@ def resume(
     found = resumed_run(ledger_of(workspace), folder_of(workspace), run)
     say(found.sentence(budget))
     environ = {"ORCHESTRATE_RESUME": found.variable(budget)}
-    _leave(run_notebook(found.notebook, watcher=_Narrator(), out=out, environ=environ))
+    _leave(run_notebook(found.notebook, options=RunOptions(out=out), watcher=_Narrator(), environ=environ))
 
 
 @app.command()
@@ -92,7 +100,7 @@ def batches(
         say(NO_BATCH)
 
 
-class _Narrator:
+class _Narrator(Unwatched):
     """Prints a line a cell, and the account of each run."""
 
     def begins(self, number: int, total: int, title: str) -> None:
