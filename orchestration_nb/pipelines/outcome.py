@@ -53,7 +53,7 @@ class Spent:
             calls=self.calls - earlier.calls,
             cost_usd=self.cost_usd - earlier.cost_usd,
             billed_usd=self.billed_usd - earlier.billed_usd,
-            simulated=self.simulated,
+            simulated=self.simulated and self.calls > earlier.calls,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -129,8 +129,12 @@ def _loader() -> Any:
     for kind, pattern, read in plain:
         tag = f"tag:yaml.org,2002:{kind}"
         Loader.add_implicit_resolver(tag, re.compile(rf"^(?:{pattern})$"), None)
-        Loader.add_constructor(tag, lambda loader, node, read=read: read(loader.construct_scalar(node)))
+        Loader.add_constructor(tag, _reading(read))
     return Loader
+
+
+def _reading(read: Callable[[str], Any]) -> Callable[[Any, Any], Any]:
+    return lambda loader, node: read(loader.construct_scalar(node))
 
 
 def _whole(said: str) -> int:
