@@ -32,7 +32,7 @@
 
     [budgets.support-month]          # beside the run's own
     usd = 100.0
-    per = "tag:team"                 # workspace, run, step, flow, notebook, user or tag:NAME; each has its own
+    per = "tag:team"                 # workspace, run, step, flow, notebook, pipeline, user, tag:NAME; each has one
     only = "support"                 # leave away: each team has as much
     period = "month"                 # day, month; leave away: for ever
     reached = "pause"                # reject, pause or alert
@@ -57,8 +57,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestration_nb.errors import ConfigError, WorkspaceError
+from orchestration_nb.whence import FILE_NAME as FILE_NAME  # noqa: PLC0414 - settings and their file go together
+from orchestration_nb.whence import find_workspace as find_workspace  # noqa: PLC0414
 
-FILE_NAME = "orchestrate.toml"
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -136,12 +137,13 @@ class LimitSettings(_Section):
 Reached = Literal["reject", "pause", "alert"]
 """What happens at a budget's end: the call fails, the run waits for a person, or somebody is told and it goes on."""
 Period = Literal["day", "month"]
-Per = Annotated[str, Field(pattern=r"^(workspace|run|step|flow|notebook|user|tag:[A-Za-z_][\w.-]*)$")]
+Per = Annotated[str, Field(pattern=r"^(workspace|run|step|flow|notebook|pipeline|user|tag:[A-Za-z_][\w.-]*)$")]
 
 
 class _Allowance(_Section):
     per: Per = "workspace"
-    """What has an account of its own: the workspace as a whole, or each run, step, flow, notebook, user, tag value."""
+    """What has an account of its own: the workspace as a whole, or each run, step, flow, notebook, user, tag value, or
+    each headless run of a notebook (``pipeline``), its retries and resumptions included."""
     only: str | None = None
     """The one flow, step, notebook, user or tag value that it holds for; ``None``: each has as much."""
     period: Period | None = None
@@ -325,15 +327,6 @@ class Settings(_Section):
     sim: SimSettings = SimSettings()
     replay: ReplaySettings = ReplaySettings()
     ledger: LedgerSettings = LedgerSettings()
-
-
-def find_workspace(start: Path) -> Path:
-    """The nearest folder from ``start`` upward that holds ``orchestrate.toml``, else ``start`` itself."""
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
-            return folder
-    return start
 
 
 def load_settings(folder: Path) -> Settings:

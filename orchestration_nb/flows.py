@@ -16,7 +16,7 @@ from orchestration_nb.engine.run import FlowRun, begun
 from orchestration_nb.engine.services import RunContext, Services
 from orchestration_nb.errors import UsageError
 from orchestration_nb.events import Listener, RunStarted
-from orchestration_nb.flow import BoundFlow, Graph, Pending, parse, set_outside
+from orchestration_nb.flow import BoundFlow, Graph, Pending, llm, parse, set_outside
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
 from orchestration_nb.options import RunOptions, amount, check_options, count
@@ -28,13 +28,13 @@ from orchestration_nb.routing.fallback import fallbacks_of, models_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
-from orchestration_nb.whence import pipeline_id, resumption
+from orchestration_nb.whence import pipeline_id, pipeline_root, pipeline_tags, resumption
 from orchestration_nb.workspace import Workspace
 
 if TYPE_CHECKING:
     from orchestration_nb.scoring import RunScores
 
-__all__ = ["Flow", "Plan", "Run", "RunOptions"]
+__all__ = ["Flow", "Plan", "Run", "RunOptions", "llm"]
 
 
 @dataclass(slots=True, eq=False)
@@ -357,8 +357,9 @@ def _budget(workspace: Workspace, flow: Flow, run_id: RunId, account: _Account, 
         root_run_id=account.root or run_id,
         flow=flow.name,
         notebook=workspace.notebook,
+        pipeline=pipeline_root(),
         user=workspace.user,
-        tags={str(name): str(value) for name, value in (options.get("tags") or {}).items()},
+        tags={**pipeline_tags(), **{str(name): str(value) for name, value in (options.get("tags") or {}).items()}},
     )
     reached = options.get("on_budget") or workspace.settings.reached
     return workspace.budgets.open_run(spender, limit_usd=account.limit_usd, reached=reached)

@@ -3,37 +3,105 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.state import private_folder
 
+INJECTED: Final = "injected-parameters"
+"""The tag of the cell that holds what a run was given, as papermill has it."""
 RUNS_FOLDER = "runs"
 """Where executed copies go unless a folder is named: in ``.orchestrate/``, which only its owner can read."""
 
 
-def read_notebook(path: Path) -> Any:
-    """The notebook in a file, in the newest form of the format.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SketchedCell:
+    """A cell as far as it must be known before a kernel starts."""
+
+    cell_type: str
+    source: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """A notebook as far as it must be known before a kernel starts."""
+
+    text: str
+    """The whole file."""
+    metadata: Mapping[str, Any]
+    cells: Sequence[SketchedCell]
+
+
+def sketched(path: Path) -> Sketch:
+    """What a notebook's file says at first sight; nbformat, which takes longer than a kernel to start, reads the rest.
 
     Raises:
         UsageError: If there is no such file, or it is no notebook that can be run here.
     """
-    import nbformat  # noqa: PLC0415 - slow to load, and only headless runs need it
+    text = _text_of(path)
+    try:
+        raw = json.loads(text)
+        plain = raw["nbformat"] == 4
+        cells = [_sketched(cell) for cell in raw["cells"]] if plain else []
+        metadata = raw["metadata"] if plain else {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        plain = False
+    if not plain or not isinstance(metadata, dict):  # of an older form, or none: its reader knows more
+        notebook = read_notebook(path)
+        cells = [
+            SketchedCell(cell_type=one.cell_type, source=one.source, metadata=one.metadata) for one in notebook.cells
+        ]
+        metadata = notebook.metadata
+    _refuse_other_languages(path, metadata)
+    return Sketch(text=text, metadata=metadata, cells=cells)
 
+
+def _sketched(cell: Any) -> SketchedCell:
+    source = cell["source"]
+    text = source if isinstance(source, str) else "".join(source)
+    return SketchedCell(cell_type=cell["cell_type"], source=text, metadata=dict(cell["metadata"]))
+
+
+def _refuse_other_languages(path: Path, metadata: Any) -> None:
+    spec = metadata.get("kernelspec") or {}
+    language = spec.get("language", "python") if isinstance(spec, dict) else "python"
+    if str(language).lower() != "python":
+        raise UsageError(f"{path} is written in {language}, and only Python notebooks can be run.")
+
+
+def _text_of(path: Path) -> str:
     if path.suffix == ".py":
         raise UsageError(
             f"{path.name} is a script, not a notebook.",
             hint=f"Run it with Python: python {path.name}. It needs nothing else.",
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(f"There is no notebook {str(path)!r}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.") from None
+
+
+def read_notebook(path: Path, text: str | None = None) -> Any:
+    """The notebook in a file, in the newest form of the format.
+
+    Args:
+        path: The file.
+        text: What stands in it, where it was read already.
+
+    Raises:
+        UsageError: If there is no such file, or it is no notebook that can be run here.
+    """
+    import nbformat  # noqa: PLC0415 - slow to load, and only headless runs need it
+
+    text = _text_of(path) if text is None else text
     try:
         notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
         nbformat.validate(notebook)
@@ -47,10 +115,13 @@ def read_notebook(path: Path) -> Any:
     ) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         raise UsageError(f"{path} is not a notebook: {reason}") from None
-    language = notebook.metadata.get("kernelspec", {}).get("language", "python")
-    if str(language).lower() != "python":
-        raise UsageError(f"{path} is written in {language}, and only Python notebooks can be run.")
+    _refuse_other_languages(path, notebook.metadata)
     return notebook
+
+
+def tagged(cell: Any) -> list[str]:
+    """The tags of a cell."""
+    return list(cell.metadata.get("tags", ()))
 
 
 def executed_copy(notebook: Path, *, folder: Path | None, workspace: Path, now: datetime) -> Path:
