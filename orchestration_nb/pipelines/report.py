@@ -7,6 +7,7 @@ folded away.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from orchestration_nb.pages import markup
 from orchestration_nb.pages.figures import MISSING, count, latency, span, usd
 from orchestration_nb.pages.web_page import page, write_page
 from orchestration_nb.pipelines.files import read_notebook
+from orchestration_nb.pipelines.outcome import NotebookRun
 from orchestration_nb.pipelines.report_figures import cells_figure, history_figure
 from orchestration_nb.pipelines.report_outputs import Outputs
 
@@ -58,6 +60,17 @@ def write_report(ledger: Ledger, name: str, *, workspace: Path, path: Path | Non
     path = path or copy.with_suffix(".html")
     write_page(report_page(details, read_notebook(copy) if copy.is_file() else None), path)
     return path
+
+
+def reported(done: NotebookRun) -> NotebookRun:
+    """What comes after a headless run: its report, beside the executed copy.
+
+    Raises:
+        UsageError: If the file cannot be written.
+        WorkspaceError: If the ledger cannot be read.
+    """
+    path = write_report(Ledger(done.workspace), done.pipeline_id, workspace=done.workspace)
+    return replace(done, report=path)
 
 
 def report_page(details: PipelineDetails, notebook: Any | None) -> str:
