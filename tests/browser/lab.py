@@ -165,6 +165,8 @@ class NotebookPage:
     server: Server
     dialogs: list[str] = field(default_factory=list)
     """What the page popped up."""
+    path: str = ""
+    """The notebook that is open, under the server's folder."""
     strangers: list[str] = field(default_factory=list)
     """Addresses outside the server that the page asked for."""
 
@@ -182,6 +184,7 @@ class NotebookPage:
 
     def open(self, path: str) -> None:
         """Opens a notebook and waits for its kernel."""
+        self.path = path
         self.page.goto(f"{self.server.url}doc/tree/{path}?token={self.server.token}")
         until(self._kernel_is_ready, "the kernel", within_s=START_S)
 
