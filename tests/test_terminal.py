@@ -98,5 +98,7 @@ def test_table_too_wide_for_the_terminal_becomes_a_block_a_row() -> None:
 
 
 def test_what_pandas_calls_missing_is_missing() -> None:
-    frame = pd.DataFrame({"items": pd.array([None, 3], dtype="Int64"), "at": [pd.NaT, pd.NaT], "usd": [float("nan"), 1.0]})
+    frame = pd.DataFrame(
+        {"items": pd.array([None, 3], dtype="Int64"), "at": [pd.NaT, pd.NaT], "usd": [float("nan"), 1.0]}
+    )
     assert records(frame) == [{"items": None, "at": None, "usd": None}, {"items": 3, "at": None, "usd": 1.0}]

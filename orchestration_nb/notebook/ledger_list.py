@@ -65,7 +65,9 @@ class RowList:
     def __init__(
         self, label: str, header: Sequence[str], numbers: Sequence[str], opened: Callable[[str], None]
     ) -> None:
-        self.widget = _widget_class()(label=f"{label} ({_KEYS})", header=[name.lstrip("_") for name in header], numbers=list(numbers))
+        self.widget = _widget_class()(
+            label=f"{label} ({_KEYS})", header=[name.lstrip("_") for name in header], numbers=list(numbers)
+        )
         self.widget.observe(lambda change: opened(change["new"]), "chosen")
 
     @property

@@ -24,7 +24,8 @@ _DASHES: Final = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"
                   "longdashdot": "11 3 2 3"}  # fmt: skip
 _MARKS: Final = {
     "circle": "M-3,0a3,3 0 1,0 6,0a3,3 0 1,0 -6,0", "square": "M-3,-3h6v6h-6z", "diamond": "M0,-4L4,0L0,4L-4,0z",
-    "triangle-up": "M0,-4L4,3L-4,3z", "triangle-down": "M0,4L4,-3L-4,-3z", "cross": "M-4,-1h3v-3h2v3h3v2h-3v3h-2v-3h-3z",
+    "triangle-up": "M0,-4L4,3L-4,3z", "triangle-down": "M0,4L4,-3L-4,-3z",
+    "cross": "M-4,-1h3v-3h2v3h3v2h-3v3h-2v-3h-3z",
     "x": "M-3,-4L0,-1L3,-4L4,-3L1,0L4,3L3,4L0,1L-3,4L-4,3L-1,0L-4,-3z",
     "star": "M0,-4L1,-1L4,-1L2,1L3,4L0,2L-3,4L-2,1L-4,-1L-1,-1z",
 }  # fmt: skip
@@ -114,9 +115,8 @@ def _axes(panel: _Panel) -> Iterator[str]:
     for value in _ticks(panel.highest):
         y = panel.y(value)
         yield f'<path d="M{panel.left:.1f},{y:.1f}H{panel.right:.1f}" stroke="{FAINT}"/>'
-        yield (
-            f'<text x="{panel.left - 5:.1f}" y="{y + 4:.1f}" text-anchor="end">{panel.prefix}{value:g}{panel.suffix}</text>'
-        )
+        said = f"{panel.prefix}{value:g}{panel.suffix}"
+        yield f'<text x="{panel.left - 5:.1f}" y="{y + 4:.1f}" text-anchor="end">{said}</text>'
     span_s = panel.ends_s - panel.begins_s
     form = "%d %b" if span_s > 3 * 86_400 else "%d %b %H:%M" if span_s > 600 else "%H:%M:%S"
     for part in range(4):
@@ -162,9 +162,7 @@ def _hatches(names: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def _line(panel: _Panel, trace: Mapping[str, Any]) -> str:
-    points = [
-        (panel.x(_seconds(x)), panel.y(y)) for x, y in zip(trace["x"], trace["y"], strict=True) if y is not None
-    ]
+    points = [(panel.x(_seconds(x)), panel.y(y)) for x, y in zip(trace["x"], trace["y"], strict=True) if y is not None]
     if not points:
         return ""
     way = "L".join(f"{x:.1f},{y:.1f}" for x, y in points)

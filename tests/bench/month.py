@@ -16,7 +16,18 @@ from orchestration_nb.ledger import Ledger
 
 DAYS: Final = 30
 RUNS: Final = 600
-MODELS: Final = ("gpt-4.1-mini", "gpt-4.1", "gpt-4o", "o4-mini", "gpt-5-mini", "gpt-5", "haiku", "sonnet", "opus", "flash")
+MODELS: Final = (
+    "gpt-4.1-mini",
+    "gpt-4.1",
+    "gpt-4o",
+    "o4-mini",
+    "gpt-5-mini",
+    "gpt-5",
+    "haiku",
+    "sonnet",
+    "opus",
+    "flash",
+)
 """More than have lines of their own."""
 _MACROS: Final = """
 create temp macro chance(n, salt) as hash(n, salt) / 18446744073709551616.0;
@@ -25,15 +36,17 @@ create temp macro normal(n, salt) as
     sqrt(-2 * ln(greatest(chance(n, salt), 1e-12))) * cos(2 * pi() * chance(n, salt || 'b'));
 create temp macro id_of(moment, n) as printf('%012x%012x', epoch_ms(moment), n);
 create temp macro began(n) as getvariable('since') + to_microseconds((n * getvariable('step_us'))::bigint);
-create temp macro run_of(n) as id_of(began(n // getvariable('a_run') * getvariable('a_run')), n // getvariable('a_run'));
+create temp macro run_number(n) as n // getvariable('a_run');
+create temp macro run_of(n) as id_of(began(run_number(n) * getvariable('a_run')), run_number(n));
 """
 _RUNS: Final = """
 insert into runs by name
 select run_of(n * getvariable('a_run')) as run_id,
     pick(n, 'flow', ['triage', 'digest', 'invoices', 'reviews', 'leads', 'contracts']) as flow,
-    case when chance(n, 'dead') < .02 then 'failed' else 'done' end as status, began(n * getvariable('a_run')) as started_at,
-    began((n + 1) * getvariable('a_run')) as finished_at, getvariable('a_run') as items, getvariable('a_run') as items_ok,
-    0 as items_failed, 1.0 as cost_usd, 1.0 as billed_usd, 'cascade' as strategy,
+    case when chance(n, 'dead') < .02 then 'failed' else 'done' end as status,
+    began(n * getvariable('a_run')) as started_at, began((n + 1) * getvariable('a_run')) as finished_at,
+    getvariable('a_run') as items, getvariable('a_run') as items_ok, 0 as items_failed,
+    1.0 as cost_usd, 1.0 as billed_usd, 'cascade' as strategy,
     case when chance(n, 'tag') < .8 then map {'team': pick(n, 'team', ['support', 'finance', 'sales', 'legal']),
         'env': pick(n, 'env', ['production', 'staging'])} else map {}::map(varchar, varchar) end as tags
 from range(getvariable('runs')) as numbers(n)
@@ -43,7 +56,7 @@ _REQUESTS: Final = """
 insert into requests by name
 select id_of(began(n), n) as request_id, run_of(n) as run_id, 'flow' as flow,
     pick(n, 'step', ['queue', 'reply', 'check', 'summary', 'extract', 'translate']) as step, n as item,
-    pick(n // getvariable('a_run'), 'strategy', ['single', 'cascade', 'agreement', 'weighted', 'hedged']) as strategy,
+    pick(run_number(n), 'strategy', ['single', 'cascade', 'agreement', 'weighted', 'hedged']) as strategy,
     1 + (n % 3 = 0)::bigint as calls, 'ok' as status, 900.0 as latency_ms, false as simulated, began(n) as started_at
 from range(getvariable('calls')) as numbers(n) where n % 3 <> 1
 """
@@ -52,13 +65,16 @@ insert into calls by name
 select * exclude (failed), case when cache = 'none' then cost_usd else 0 end as billed_usd, false as bill_unknown,
     case when failed then 'failed' else 'ok' end as status, case when failed then 'RateLimitedError' end as error_type,
     case when failed then 'The provider asks for fewer requests.' end as error,
-    case when cache = 'none' then list_value(struct_pack(number := 1::bigint, status := 'ok', error_type := null::varchar,
-        error := null::varchar, wait_ms := 0.5::double, latency_ms := latency_ms, http_status := 200::bigint,
+    case when cache = 'none' then list_value(struct_pack(number := 1::bigint, status := 'ok',
+        error_type := null::varchar, error := null::varchar, wait_ms := 0.5::double, latency_ms := latency_ms,
+        http_status := 200::bigint,
         provider_request_id := 'req_' || call_id)) end as attempts
 from (
-    select id_of(began(n), n) as call_id, id_of(began(n - (n % 3 = 1)::bigint), n - (n % 3 = 1)::bigint) as request_id,
-        run_of(n) as run_id, 'openai/' || pick(n, 'model', getvariable('models')) as model, 'openai' as provider, 0 as sample,
-        chance(n, 'failed') < .03 as failed, case when chance(n, 'cache') < .2 then 'exact' else 'none' end as cache,
+    select id_of(began(n), n) as call_id,
+        id_of(began(n - (n % 3 = 1)::bigint), n - (n % 3 = 1)::bigint) as request_id,
+        run_of(n) as run_id, 'openai/' || pick(n, 'model', getvariable('models')) as model,
+        'openai' as provider, 0 as sample, chance(n, 'failed') < .03 as failed,
+        case when chance(n, 'cache') < .2 then 'exact' else 'none' end as cache,
         (200 + 2000 * chance(n, 'in'))::bigint as input_tokens, 0 as cached_tokens, 0 as cache_write_tokens,
         (20 + 400 * chance(n, 'out'))::bigint as output_tokens, 0 as reasoning_tokens,
         .0002 + .004 * chance(n, 'usd') as cost_usd, chance(n, 'simulated') < .05 as simulated,

@@ -90,7 +90,8 @@ def contrast(one: Locator) -> float:
         one.evaluate("""one => {
             const parts = colour => colour.match(/[\\d.]+/g).map(Number);
             const light = colour => {
-                const [r, g, b] = parts(colour).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+                const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+                const [r, g, b] = parts(colour).map(v => linear(v / 255));
                 return .2126 * r + .7152 * g + .0722 * b;
             };
             let under = one, behind = "rgba(0, 0, 0, 0)";

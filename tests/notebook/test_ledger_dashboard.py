@@ -16,14 +16,13 @@ from orchestration_nb.cli import app
 from orchestration_nb.ledger import JournalFile, Ledger, Scope
 from orchestration_nb.notebook.ledger_dashboard import LOOK_S, SELDOM_S, Dashboard
 from orchestration_nb.notebook.ledger_figure import SLOTS, TRACES_OF_A_GROUP, ledger_figure
-from orchestration_nb.notebook.ledger_page import dashboard_page, static_bundle, static_figure
 from orchestration_nb.notebook.ledger_magic import start_following
+from orchestration_nb.notebook.ledger_page import dashboard_page, static_bundle, static_figure
 from orchestration_nb.notebook.waterfall import trace_sentence, waterfall
 from orchestration_nb.testing import ManualClock, settle
 from tests.ledger import happened
 from tests.notebook.ledger_days import HOSTILE, MODELS, NOW, days
 from tests.notebook.shell import Shell
-
 
 TIMED = re.compile(r"Drawn \d\d \w{3} \d\d:\d\d:\d\d UTC in \d+\.\d\d s \(ledger \d+\.\d\d s\)")
 
@@ -149,12 +148,10 @@ class TestWidget:
         await seen(clock, lambda: ">done<" in board.run.value and "goes on" not in board.said.value)
         following.cancel()
 
-    async def test_it_says_when_it_can_follow_no_more(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_it_says_when_it_can_follow_no_more(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = ManualClock()
         board = Dashboard(days(tmp_path), Scope(), clock)
-        monkeypatch.setattr(board, "follow", lambda: broken())
+        monkeypatch.setattr(board, "follow", broken)
         task = start_following(board)
         with pytest.raises(RuntimeError):
             await task
