@@ -152,7 +152,7 @@ def layout(metrics: Metrics) -> dict[str, Any]:
         "nticks": 6,
         "range": [_iso(metrics.buckets[0]), _iso(ends)],
     }
-    upward = {**axis, "rangemode": "tozero", "nticks": 5}
+    upward = {**axis, "rangemode": "tozero", "nticks": 5, "exponentformat": "none"}
     money = f"cost, {NO_MONEY}" if metrics.simulated else "spent"
     of = " (simulated)" if metrics.simulated else ""
     titles = (

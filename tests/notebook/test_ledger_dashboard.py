@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pandas as pd
 import pytest
@@ -17,13 +18,15 @@ from orchestration_nb.ledger import JournalFile, Ledger, Scope
 from orchestration_nb.notebook.ledger_dashboard import LOOK_S, SELDOM_S, Dashboard
 from orchestration_nb.notebook.ledger_figure import SLOTS, TRACES_OF_A_GROUP, ledger_figure
 from orchestration_nb.notebook.ledger_magic import start_following
-from orchestration_nb.notebook.ledger_page import dashboard_page, static_bundle, static_figure
+from orchestration_nb.notebook.ledger_page import dashboard_page, saved_bundles, static_bundle, static_figure
+from orchestration_nb.notebook.ledger_svg import svg
 from orchestration_nb.notebook.waterfall import trace_sentence, waterfall
 from orchestration_nb.testing import ManualClock, settle
 from tests.ledger import happened
 from tests.notebook.ledger_days import HOSTILE, MODELS, NOW, days
 from tests.notebook.shell import Shell
 
+SVG = "{http://www.w3.org/2000/svg}"
 TIMED = re.compile(r"Drawn \d\d \w{3} \d\d:\d\d:\d\d UTC in \d+\.\d\d s \(ledger \d+\.\d\d s\)")
 
 
@@ -62,9 +65,39 @@ class TestFigure:
         assert '<span class="chip sim">' in bundle["text/html"]
 
 
+class TestKept:
+    def test_the_picture_shows_what_the_figure_shows(self, tmp_path: Path) -> None:
+        metrics = days(tmp_path).metrics(Scope())
+        picture = ET.fromstring(svg(ledger_figure(metrics)))
+        boxes = [one for one in picture.iter(f"{SVG}rect") if not one.get("fill", "").startswith("url")]
+        bars = [one for one in boxes if float(one.get("height", "0")) != 11]
+        assert len(bars) == 18, "a bar for each model and day"
+        heights = [sum(float(bar.get("height", "0")) for bar in bars[place : place + 6]) for place in (0, 6, 12)]
+        assert heights == pytest.approx([heights[2] * 5, heights[2] * 3, heights[2]], rel=0.02), "15, 9 and 3 dollars"
+        lines = [one for one in picture.iter(f"{SVG}path") if one.get("stroke-width") == "1.5"]
+        assert len(lines) == 3 * 3, "latency, errors and cache hits of each model"
+        assert len({line.get("stroke-dasharray") for line in lines}) == 3
+        words = [text.text or "" for text in picture.iter(f"{SVG}text")]
+        assert any("● </script><img" in word for word in words), "a name is text"
+        assert any(word.startswith("Spent, each") for word in words)
+
+    def test_a_saved_notebook_has_figure_tables_and_time(self, tmp_path: Path) -> None:
+        metrics = days(tmp_path).metrics(Scope())
+        tables, figure = saved_bundles(metrics, "Drawn just now.")
+        assert tables["text/html"].startswith('<div class="onb-saved">')
+        assert "Drawn just now." in tables["text/html"]
+        assert "Drawn just now." in tables["text/plain"]
+        assert set(figure) == {"application/vnd.plotly.v1+json", "image/svg+xml", "text/plain"}
+
+    def test_an_empty_ledger_has_a_picture_too(self, tmp_path: Path) -> None:
+        JournalFile(tmp_path).close()
+        ET.fromstring(svg(ledger_figure(Ledger(tmp_path).metrics(Scope()))))
+
+
 class TestPage:
     def test_it_holds_all_and_lets_nothing_run_but_its_two_scripts(self, tmp_path: Path) -> None:
         text = dashboard_page(days(tmp_path), Scope())
+        assert TIMED.search(text), "what drawing took"
         assert "default-src 'none'" in text
         assert "<img src=x" not in text
         assert "</script><img" not in text
