@@ -138,14 +138,14 @@ def request_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
     """The requests of a run as texts under :data:`REQUEST_HEADER`."""
     return [
         (
-            f"{row.status} {row.error_type}" if isinstance(row.error_type, str) else str(row.status),
-            latency(row.latency_ms),
-            str(row.step),
-            f"{row.item:,}",
-            str(row.model or "no model"),
-            f"{row.calls:,}",
+            " ".join(filter(None, (row["status"], row["error_type"]))),
+            latency(row["latency_ms"]) if row["latency_ms"] is not None else MISSING,
+            str(row["step"]),
+            text_of(row["item"]),
+            str(row["model"] or "no model"),
+            text_of(row["calls"]),
         )
-        for row in requests.itertuples()
+        for row in records(requests)
     ]
 
 

@@ -106,7 +106,7 @@ def rounds(ledger: Ledger, folder: Path, number: int) -> dict[str, dict[str, lis
         def queries(*, lean: bool = False, by: str = by, board: Dashboard = board) -> None:
             by_hand(path, by, board.scope.since(SystemClock().now()), board.metrics.bucket_s, lean=lean)
 
-        sides = {
+        sides: dict[str, Callable[[], object]] = {
             "refresh": board.refresh,
             "queries": queries,
             "lean": partial(queries, lean=True),
