@@ -158,20 +158,30 @@ class Comparison:
             for name in self.names
             for _, answer in sorted(dict(self.answers[name]).items())
         ]
-        columns = [
-            "strategy",
-            "item",
-            "status",
-            "quality",
-            "cost_usd",
-            "latency_ms",
-            "model",
-            "asked",
-            "reason",
-            "value",
-            "error",
-        ]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=_COLUMNS)
+
+    @property
+    def escalations(self) -> pd.DataFrame:
+        """One row a strategy that asks a strong model for some items only, on the items that have ended for all.
+
+        ``kept`` and ``strong`` name the models; ``escalated`` is a share of the items; ``aiq`` the mean quality from
+        the cost of the cheapest model kept to the strong one's; ``apgr``, ``cpt50`` and ``cpt80`` as RouteLLM defines
+        them; ``saved_at_95`` and ``kept_at_95`` (and so for 99 and 100) the share of the strong model's cost saved and
+        of its quality kept, with thresholds chosen on one half of the items and measured on the other. What is not
+        defined is nan, and ``note`` says why. With slices there is a row of their prior for each pair of models.
+        """
+        from orchestration_nb.comparing.between import between, frame_of  # noqa: PLC0415 - knows this class
+        from orchestration_nb.comparing.coverage import told_for_all  # noqa: PLC0415
+
+        return frame_of(between(self, told_for_all(self, self.names)))
+
+    def full_name(self, model: str) -> str:
+        """The ``provider/name`` of a model or alias.
+
+        Raises:
+            UnknownModelError: If there is no such model.
+        """
+        return self._running.workspace.catalog.resolve(model).name
 
     def disagreements(self, names: Sequence[str] | None = None) -> list[int]:
         """The items on which strategies differ in quality, most divided first.

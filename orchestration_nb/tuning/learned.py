@@ -208,8 +208,7 @@ class LearnedRouter:
 
 
 async def _route(router: LearnedRouter, request: Request, ask: Ask) -> Reply:
-    place, reason = _judged(router, Seen(prompt=request.prompt, step=request.origin.step))
-    request.decision.reason = reason
+    place = _judged(router, request, Seen(prompt=request.prompt, step=request.origin.step))
     return await ask(router.models[place], sample=request.sample)
 
 
@@ -226,7 +225,7 @@ async def _cascade(router: LearnedRouter, request: Request, ask: Ask) -> Reply:
     best = 0
     if len(replies) == len(router.cheap):
         seen = Seen(prompt=request.prompt, step=request.origin.step, replies=tuple(map(said, replies)))
-        place, request.decision.reason = _judged(router, seen)
+        place = _judged(router, request, seen)
         if place < len(replies):
             return replies[place]
         best = int(router.chances([seen])[0, :-1].argmax())
@@ -239,18 +238,20 @@ async def _cascade(router: LearnedRouter, request: Request, ask: Ask) -> Reply:
         return replies[best]
 
 
-def _judged(router: LearnedRouter, seen: Seen) -> tuple[int, str]:
-    """The place of the model that the item should go to, and why."""
+def _judged(router: LearnedRouter, request: Request, seen: Seen) -> int:
+    """The place of the model that the item should go to; the decision says why."""
     chances = router.chances([seen])
     gain, best = float(gains_of(chances)[0]), int(chances[0, :-1].argmax())
     goes = gain >= router.threshold.value
     place = len(router.cheap) if goes else best
     told = ", ".join(f"{model} {chance:.2f}" for model, chance in zip(router.models, chances[0], strict=True))
     side = "at least" if goes else "below"
-    return place, (
+    request.graded(gain, kept=router.cheap[best], strong=router.strong, after_reply=router.reads_replies)
+    request.decision.reason = (
         f"chance of a good reply: {told}; {router.strong} would add {gain:.3f}, {side} {router.threshold.value:.3f}: "
         f"{router.models[place]} answers"
     )
+    return place
 
 
 def fit(

@@ -110,7 +110,10 @@ def test_it_is_drawn_while_it_runs_and_answers_clicks_and_keys(
     picture(shown, ROOT / "docs" if os.environ.get("ORCHESTRATE_PICTURES") else tmp_path)
     assert points(output).count() == len(NAMES)
     assert names(output) == NAMES
-    assert output.locator("table.cmp:visible").count() == 1, "what is kept for readers without a kernel is hidden"
+    kept = "what is kept for readers without a kernel is hidden"
+    assert output.locator("table.cmp:not(.between):visible").count() == 1, kept
+    assert output.locator("table.between:visible").count() == 1, kept
+    assert "fast → strong" in output.locator("table.between:visible").inner_text()
 
     click_point(output, page, "cascade")
     until(lambda: "of cascade" in output.locator(".onb-items select").first.evaluate("s => s.selectedOptions[0].text"),
