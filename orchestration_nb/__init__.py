@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.calls import Reply, Request, Usage
 from orchestration_nb.catalog import Model, Price
+from orchestration_nb.comparing.pages import set_page_writer
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.flow import llm, step
 from orchestration_nb.ledger import Ledger
@@ -21,6 +22,8 @@ from orchestration_nb.workspace import Workspace
 from orchestration_nb.flows import Flow, Run  # isort: skip - wires llm() to a workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestration_nb.comparing.comparison import Comparison
     from orchestration_nb.comparing.what_if import WhatIf
 
@@ -85,3 +88,12 @@ def load_ipython_extension(ipython: object) -> None:
     from orchestration_nb.notebook import load_ipython_extension as load  # noqa: PLC0415 - only a notebook needs it
 
     load(ipython)
+
+
+def _write_page(comparison: Comparison, path: Path) -> int:
+    from orchestration_nb.notebook.compare_page import write_page  # noqa: PLC0415 - loads numpy and the notebook's rooms
+
+    return write_page(comparison, path)
+
+
+set_page_writer(_write_page)

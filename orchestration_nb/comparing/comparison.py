@@ -6,8 +6,10 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from orchestration_nb.comparing.pages import write_page
 from orchestration_nb.engine.loop import POLL_S, wait
 from orchestration_nb.errors import OrchestrationError, UsageError
 from orchestration_nb.evals.marks import HumanMark, Mark
@@ -196,6 +198,21 @@ class Comparison:
             if len(found) > 1 and max(found) > min(found):
                 spread[item] = max(found) - min(found)
         return sorted(spread, key=lambda item: (-spread[item], item))
+
+    def to_html(self, path: str | Path) -> Path:
+        """Writes figure, tables, sentences and items as one HTML file that opens with no network.
+
+        Args:
+            path: Where, in a folder that is there; a file of this name is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            UsageError: If it cannot be written there.
+        """
+        write_page(self, Path(path))
+        return Path(path)
 
     def among(self, singles: tuple[str, ...]) -> Comparison:
         """The same, with these of its single models beside the strategies.

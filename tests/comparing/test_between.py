@@ -15,6 +15,7 @@ from orchestration_nb.catalog import Model, Price
 from orchestration_nb.comparing.compare import compare
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.what_if import what_if
+from orchestration_nb.errors import UsageError
 from orchestration_nb.evals.curves import Escalation, aiq, apgr, cpt, curve, halves, saved_at
 from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.compare_page import page_of
@@ -251,3 +252,11 @@ def test_every_face_shows_them(compared: Comparison, told: pd.DataFrame) -> None
         assert area in face
         assert saved in face
         assert "it takes replies of more than one model" in face
+
+
+def test_it_is_written_as_a_file_from_python(compared: Comparison, tmp_path: Path) -> None:
+    path = compared.to_html(tmp_path / "quiz.html")
+    assert path == tmp_path / "quiz.html"
+    assert "quiz: strategies compared" in path.read_text("utf-8")
+    with pytest.raises(UsageError, match="cannot be written"):
+        compared.to_html(tmp_path / "nowhere" / "quiz.html")
