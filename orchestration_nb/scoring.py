@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from orchestration_nb.calls import Ask, Reply, Request, Strategy
 from orchestration_nb.engine.services import RunContext
@@ -24,7 +24,9 @@ from orchestration_nb.state.folder import private_folder
 
 if TYPE_CHECKING:
     from orchestration_nb.flow import Graph
+    from orchestration_nb.judging import JudgeAsks
 
+_MOST_THREADS: Final = 256
 ScoreOption = str | Scorer | StepScorer
 """How a scorer is named."""
 
@@ -155,13 +157,19 @@ class RunScores:
     witness: tuple[Witness, str] | None = None
     learned: Callable[[], None] | None = None
     """Saves what the strategy learned."""
+    judge: JudgeAsks | None = None
+    """By which a judge among the scorers asks its model."""
     steps: tuple[StepScores, ...] = ()
     _scorings: tuple[ItemScoring, ...] = ()
     _context: RunContext | None = None
-    _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(SCORING_THREADS, "orchestrate-score")
-    )
+    _threads: ThreadPoolExecutor = field(init=False)
     _unrecorded: JournalWriteError | None = None
+    _closed: bool = False
+
+    def __post_init__(self) -> None:
+        # A judge waits for its model most of the time.
+        threads = SCORING_THREADS if self.judge is None else max(SCORING_THREADS, self.judge.concurrency)
+        self._threads = ThreadPoolExecutor(min(_MOST_THREADS, threads), "orchestrate-score")
 
     def begin(self, context: RunContext, value_of: Callable[[str, int], Any]) -> None:
         """Is told of the run, before its first item.
@@ -224,6 +232,8 @@ class RunScores:
         return both
 
     def _take(self, step: StepScores, item: int, score: Score, request: Request | None, strategy: str | None) -> None:
+        if self._closed:
+            return
         step.scores[item] = score
         context = self._context
         assert context is not None
@@ -270,7 +280,10 @@ class RunScores:
 
     def close(self) -> None:
         """Scores nothing more: what was begun is left behind."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self.judge is not None:
+            self.judge.stop()
 
 
 def kept_learning(strategy: Any, workspace: Path) -> Callable[[], None] | None:

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal, Required, Unpack, cast
 from orchestration_nb.calls import Strategy
 from orchestration_nb.catalog import Model
 from orchestration_nb.comparing.comparison import Comparison, ComparisonSetup
-from orchestration_nb.comparing.judging import JudgeAsks
 from orchestration_nb.comparing.running import Running
 from orchestration_nb.errors import UnknownModelError, UnknownStrategyError, UsageError
 from orchestration_nb.evals.bank import PayingBank
@@ -19,6 +18,7 @@ from orchestration_nb.evals.scores import AsksModel, Scorer, StepScorer
 from orchestration_nb.flows import Flow, RunOptions
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
+from orchestration_nb.judging import JudgeAsks
 from orchestration_nb.options import check_options, count
 from orchestration_nb.planning.rehearsal import named_in
 from orchestration_nb.routing.fallback import models_of
@@ -165,7 +165,7 @@ def _judge(workspace: Workspace, comparison_id: str, options: RunOptions) -> Jud
         budget_usd=options.get("budget"),
         concurrency=count(options, workspace.settings.concurrency),
         fresh=options.get("fresh", False),
-        tags=options.get("tags") or {},
+        tags={**(options.get("tags") or {}), "comparison": comparison_id},
     )
 
 
