@@ -132,6 +132,8 @@ class Request:
     cache: bool = True
     sample: int = 0
     """Number of the answer wanted, where a strategy asks one model the same thing more than once."""
+    item: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The columns of the item, for strategies to decide by; nothing of it is sent. Empty where there is no table."""
     decision: Decision = field(default_factory=Decision, compare=False, repr=False)
 
     @property

@@ -14,6 +14,7 @@ from orchestration_nb.engine.loop import POLL_S, wait
 from orchestration_nb.errors import OrchestrationError, UsageError
 from orchestration_nb.evals.marks import HumanMark, Mark
 from orchestration_nb.evals.outcomes import Answer, Outcomes, outcomes_of
+from orchestration_nb.evals.slices import slice_of
 from orchestration_nb.events import RunStatus
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Comparison:
     def slices(self) -> list[str] | None:
         """The slice of each item as text, or ``None`` where none was named."""
         column = self.setup.slice_column
-        return None if column is None else [str(item[column]) for item in self.items]
+        return None if column is None else [slice_of(item, column) for item in self.items]
 
     def outcomes(self, name: str) -> Outcomes:
         """What a strategy came to, as arrays; nan where an item has not ended.

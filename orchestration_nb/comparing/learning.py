@@ -140,6 +140,7 @@ class _Recorded:
 
     comparison_id: str
     step: str
+    slice_column: str | None
     compared: pd.DataFrame
     """Of the single models: (item, strategy) to quality and the full name of the model."""
     answered: pd.DataFrame
@@ -174,6 +175,8 @@ class _Recorded:
             cost_usd={model: each["cost_usd"].to_numpy(dtype=np.float64) for model, each in replies.items()},
             replies={model: [_reply(row) for row in replies[model].itertuples()] for model in read},
             steps=[self.step] * len(self.items),
+            slices=self.slices if self.slice_column else (),
+            slice_column=self.slice_column,
         )
 
 
@@ -184,6 +187,7 @@ def _recorded(workspace: Workspace, name: str) -> _Recorded:
         many = "more than one comparison" if len(meant) else "no comparison"
         raise UsageError(f"There is {many} {name!r} in the ledger.", hint="%orchestrate sql SELECT * FROM comparisons")
     comparison_id, step = str(meant["comparison_id"][0]), str(meant["step"][0])
+    column = meant["slice_column"][0]
     compared = ledger.sql(_COMPARED, {"id": comparison_id})
     compared = compared[[_is_model(workspace, each) for each in compared["strategy"]]]
     answered = ledger.sql(_ANSWERED, {"id": comparison_id, "step": step})
@@ -199,7 +203,14 @@ def _recorded(workspace: Workspace, name: str) -> _Recorded:
         )
     answered = answered.drop_duplicates(["item", "model"])
     items = sorted({int(each) for each in answered["item"]} & {int(each) for each in compared["item"]})
-    return _Recorded(comparison_id=comparison_id, step=step, compared=compared, answered=answered, items=items)
+    return _Recorded(
+        comparison_id=comparison_id,
+        step=step,
+        slice_column=column if isinstance(column, str) else None,
+        compared=compared,
+        answered=answered,
+        items=items,
+    )
 
 
 def _is_model(workspace: Workspace, name: str) -> bool:
