@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -17,7 +18,8 @@ from orchestration_nb.engine.services import RunContext
 from orchestration_nb.errors import JournalWriteError, UsageError
 from orchestration_nb.evals.item_scoring import SCORING_THREADS, ItemScoring
 from orchestration_nb.evals.score_text import parse_score
-from orchestration_nb.evals.scores import Score, Scorer, StepScorer
+from orchestration_nb.evals.scores import AsksModel, Score, Scorer, StepScorer
+from orchestration_nb.evals.unseen_scoring import UnseenScoring
 from orchestration_nb.events import Event, ItemFinished, Scored
 from orchestration_nb.frames import SCORE_COLUMN
 from orchestration_nb.state.folder import private_folder
@@ -161,6 +163,7 @@ class RunScores:
     """By which a judge among the scorers asks its model."""
     steps: tuple[StepScores, ...] = ()
     _scorings: tuple[ItemScoring, ...] = ()
+    _unseen: tuple[UnseenScoring, ...] = ()
     _context: RunContext | None = None
     _threads: ThreadPoolExecutor = field(init=False)
     _unrecorded: JournalWriteError | None = None
@@ -192,6 +195,17 @@ class RunScores:
             )
             for scorer in self.scorers
         )
+        self._unseen = tuple(
+            UnseenScoring(
+                scorer=step.scorer,
+                items=self.items,
+                value_of=scoring.value_of,
+                threads=self._threads,
+                then=partial(self._take_unseen, step),
+            )
+            for step, scoring in zip(self.steps, self._scorings, strict=True)
+            if not isinstance(step.scorer.scorer, AsksModel)  # nobody asked to pay for these, too
+        )
 
     def around(self, strategy: Strategy) -> Strategy:
         """The strategy, told of its scores where it learns."""
@@ -202,6 +216,8 @@ class RunScores:
             if isinstance(reply, Reply):
                 for scoring in self._scorings:
                     scoring.answered(request, reply, learn)
+                for unseen in self._unseen:
+                    unseen.answered(request, reply)
             return reply
 
         noted.__name__ = noted.__qualname__ = str(getattr(strategy, "__name__", "strategy"))
@@ -235,6 +251,16 @@ class RunScores:
         if self._closed:
             return
         step.scores[item] = score
+        self._record(step, item, score, request, strategy or self.strategy)
+        for unseen in self._unseen:
+            if unseen.scorer is step.scorer:
+                unseen.ended(item)
+
+    def _take_unseen(self, step: StepScores, strategy: str, request: Request, score: Score) -> None:
+        if not self._closed:
+            self._record(step, request.origin.item, score, request, strategy)
+
+    def _record(self, step: StepScores, item: int, score: Score, request: Request | None, strategy: str) -> None:
         context = self._context
         assert context is not None
         try:
@@ -244,7 +270,7 @@ class RunScores:
                     item=item,
                     step=step.scorer.step,
                     request_id=None if request is None else request.id,
-                    strategy=strategy or self.strategy,
+                    strategy=strategy,
                     scorer=step.scorer.text,
                     scored_by="judge" if score.cost_usd else "scorer",
                     value=score.value,
@@ -271,6 +297,8 @@ class RunScores:
         """
         for scoring in self._scorings:
             await scoring.done()
+        for unseen in self._unseen:
+            await unseen.done()
         if self.witness is not None:
             await self.witness[0].ended()
         if self.learned is not None:

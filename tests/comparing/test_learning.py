@@ -78,7 +78,7 @@ def test_on_the_prompt_alone_it_asks_one_model_an_item(workspace: Workspace) -> 
     name = compared(workspace)
     learned = learn_strategy("promptly", comparison=name[-8:], reads_replies=False, workspace=workspace)
     assert "promptly reads the prompt and asks fast or strong" in str(learned)
-    assert "The comparison had no slices" in str(learned)
+    assert "There were no slices" in str(learned)
     assert learned.router.figures["saved"] > 0.4
     assert shares(workspace, "learned(promptly)") == {"fake/small": 80, "fake/large": 80}
 
