@@ -14,7 +14,7 @@ from orchestration_nb.errors import NoRecordedReplyError
 from orchestration_nb.evals.bank import MissingReply
 from orchestration_nb.evals.item_scoring import ItemScoring, Learn
 from orchestration_nb.evals.outcomes import Answer
-from orchestration_nb.evals.scores import Score
+from orchestration_nb.evals.scores import NOT_RECORDED, Score
 from orchestration_nb.evals.virtual_time import Alone, Fetch, alone
 from orchestration_nb.events import Event, ItemFinished, StepFinished
 from orchestration_nb.flow import Graph
@@ -99,7 +99,7 @@ class Collector:
             missing = _is_missing(parts) or self._once_missing
             self.scoring.ended(
                 event,
-                lambda score, _: self._take(event, parts, score, missing=missing),
+                lambda score, _: self._take(event, parts, score, missing=missing or score is NOT_RECORDED),
                 instead=Score(reason="a recorded reply is missing") if missing else None,
             )
 

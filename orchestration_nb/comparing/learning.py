@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 import numpy as np
 
 from orchestration_nb.calls import Reply, Usage
-from orchestration_nb.comparing.scored import SOURCES, ScoredReplies, compared_names, scored_replies
-from orchestration_nb.errors import UnknownModelError, UsageError
+from orchestration_nb.comparing.scored import SOURCES, ScoredReplies, is_model, scored_replies
+from orchestration_nb.errors import UsageError
 from orchestration_nb.ids import CallId
 from orchestration_nb.tuning.learned import MINIMUM_LABELS, Examples, LearnedRouter, fit, folds
 from orchestration_nb.tuning.saved import save
@@ -150,9 +150,7 @@ def learn_from_scores(name: str, *, flow: str, score: str, **aims: Unpack[Aims])
     """
     workspace = aims.get("workspace") or Workspace.current()
     _check_free(workspace, name)
-    step = score.partition("=")[0].strip()
-    singles = [each for each in compared_names(workspace, flow, step) if _is_model(workspace, each)]
-    scored = scored_replies(workspace, flow, score, singles=singles)
+    scored = scored_replies(workspace, flow, score)
     named = [*aims.get("cheap", ()), *filter(None, [aims.get("strong")])]
     return _learned(
         name, _of_scores(scored, {workspace.catalog.resolve(each).name: each for each in named}), workspace, aims
@@ -233,7 +231,7 @@ def _recorded(workspace: Workspace, name: str) -> _Recorded:
     comparison_id, step = str(meant["comparison_id"][0]), str(meant["step"][0])
     column = meant["slice_column"][0]
     compared = ledger.sql(_COMPARED, {"id": comparison_id})
-    compared = compared[[_is_model(workspace, each) for each in compared["strategy"]]]
+    compared = compared[[is_model(workspace, each) for each in compared["strategy"]]]
     answered = ledger.sql(_ANSWERED, {"id": comparison_id, "step": step})
     if not len(answered):
         raise UsageError(
@@ -315,12 +313,6 @@ def _models_with_enough(scored: ScoredReplies, named: Mapping[str, str]) -> list
     return models
 
 
-def _is_model(workspace: Workspace, name: str) -> bool:
-    with contextlib.suppress(UnknownModelError):
-        return bool(workspace.catalog.resolve(name))
-    return False
-
-
 def _chosen(found: _Recorded, cheap: Sequence[str], strong: str | None) -> tuple[tuple[str, ...], str]:
     """The cheap models and the strong one, as named or by their figures."""
     singles = found.singles
@@ -372,6 +364,6 @@ def _check_free(workspace: Workspace, name: str) -> None:
     """A name that already means something else would never be found."""
     folder_of(workspace.folder, name)
     strategies = workspace.strategies
-    taken = name in strategies.maker_names() or strategies.defined(name) is not None or _is_model(workspace, name)
+    taken = name in strategies.maker_names() or strategies.defined(name) is not None or is_model(workspace, name)
     if taken:
         raise UsageError(f"{name} is already the name of a strategy or model.", hint="Give it another name.")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from orchestration_nb.errors import UsageError
+from orchestration_nb.errors import UnknownModelError, UsageError
 from orchestration_nb.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ select a.prompt, m.model, a.reply, a.cost_usd, a.finish_reason, m.quality, m.sco
     m.slice_column, a.call_id, 'comparison' as source
 from models as m join answered as a using (comparison_id, item, model)
 """
-_SINGLES = """
+_COMPARED = """
 select distinct x.strategy from compared as x join comparisons as c using (comparison_id)
 where c.flow = $flow and c.step = $step
 """
@@ -88,6 +88,8 @@ class ScoredReplies:
     rows: pd.DataFrame
     """One a question and model, the newest that counts: prompt, model, reply, cost_usd, finish_reason, quality,
     source, slice_value, slice_column."""
+    every: pd.DataFrame
+    """One a question, model and reply, whoever chose the model; the newest last."""
     left_out: Counter[str]
     """Strategy to how many of its scored answers do not count, because it chose the model by the question."""
 
@@ -109,14 +111,13 @@ class ScoredReplies:
         return f"Left out are scored answers whose model was chosen by the question: {told}."
 
 
-def scored_replies(workspace: Workspace, flow: str, score: str, *, singles: Sequence[str]) -> ScoredReplies:
+def scored_replies(workspace: Workspace, flow: str, score: str) -> ScoredReplies:
     """Reads the scored replies of a step from the ledger.
 
     Args:
         workspace: Whose ledger.
         flow: The flow's name.
         score: ``STEP``, or ``STEP=SCORER`` where the step was scored in more than one way.
-        singles: Strategies of comparisons that are one model.
 
     Raises:
         UsageError: If there are none, or it is not clear which are meant.
@@ -128,7 +129,7 @@ def scored_replies(workspace: Workspace, flow: str, score: str, *, singles: Sequ
     bound = {"flow": flow, "step": step}
     found = [
         workspace.ledger.sql(_IN_RUNS, bound),
-        workspace.ledger.sql(_IN_COMPARISONS, {**bound, "singles": list(singles)}),
+        workspace.ledger.sql(_IN_COMPARISONS, {**bound, "singles": _singles(workspace, flow, step)}),
     ]
     full = [each for each in found if len(each)]
     if not full:
@@ -145,14 +146,23 @@ def scored_replies(workspace: Workspace, flow: str, score: str, *, singles: Sequ
         step=step,
         scorer=scorer,
         rows=rows[~chosen].drop_duplicates(["prompt", "model"], keep="last").reset_index(drop=True),
+        every=rows,
         left_out=Counter(rows.loc[chosen, "strategy"].astype(str)),
     )
 
 
-def compared_names(workspace: Workspace, flow: str, step: str) -> list[str]:
-    """The strategies of all comparisons of a step."""
-    found = workspace.ledger.sql(_SINGLES, {"flow": flow, "step": step})
-    return [str(name) for name in found["strategy"]]
+def is_model(workspace: Workspace, name: str) -> bool:
+    """Whether a name is that of a model or alias."""
+    try:
+        return bool(workspace.catalog.resolve(name))
+    except UnknownModelError:
+        return False
+
+
+def _singles(workspace: Workspace, flow: str, step: str) -> list[str]:
+    """The strategies of all comparisons of a step that are one model."""
+    found = workspace.ledger.sql(_COMPARED, {"flow": flow, "step": step})
+    return [str(name) for name in found["strategy"] if is_model(workspace, str(name))]
 
 
 def _scorer(rows: pd.DataFrame, step: str, named: str) -> str:
