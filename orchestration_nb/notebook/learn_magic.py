@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.notebook.arguments import Flag, read_flags
@@ -47,7 +47,7 @@ def learn(_session: Session, rest: str) -> None:
     words, values = read_flags(rest, LEARN_FLAGS, LEARN_USAGE)
     if len(words) != 3 or words[1] != "from":
         raise UsageError("`%orchestrate learn` needs a name and a comparison.", hint=LEARN_USAGE)
-    given = {name: values[name] for name in ("target", "cheap", "strong") if name in values}
+    given: dict[str, Any] = {name: values[name] for name in ("target", "cheap", "strong") if name in values}
     given["reads_replies"] = not values.get("prompt_only")
     where = {name: values[name] for name in ("flow", "score") if name in values}
     if words[2] == LEDGER:

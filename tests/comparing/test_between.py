@@ -89,7 +89,7 @@ async def scattered(request: Request, ask: Ask) -> Reply:
     return await ask(("fast", "medium", "strong")[int(request.prompt[1:]) % 3])
 
 
-STRATEGIES = [
+STRATEGIES: list[Any] = [
     router,
     silent,
     doubting,

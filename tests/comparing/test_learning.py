@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_one_that_knows_no_more_than_the_slices_says_that_it_ties_them(workspace
     assert "It ties the prior" in str(learn_strategy("thrifty", workspace=workspace))
 
 
-def by_kind(kinds: list[str] | None, first: int = 500) -> pd.DataFrame:
+def by_kind(kinds: Sequence[str | None] | None, first: int = 500) -> pd.DataFrame:
     """Items whose prompts say nothing of how hard they are."""
     count = 160 if kinds is None else len(kinds)
     table = pd.DataFrame(

@@ -205,7 +205,8 @@ def test_scores_that_are_not_there_are_said(make: Callable[..., Made], scorer: s
 
 def test_a_comparison_needs_a_scorer_for_its_new_replies(make: Callable[..., Made]) -> None:
     flow, provider = make()
-    for how in ({}, {"scorer": "ledger:reply"}):
+    hows: list[dict[str, Any]] = [{}, {"scorer": "ledger:reply"}]
+    for how in hows:
         with pytest.raises(UsageError, match="A comparison gets new replies, so it needs a scorer"):
             compare(flow, over=WORDS, strategies=["fast"], **how)
     assert provider.requests == []
