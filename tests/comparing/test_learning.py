@@ -95,7 +95,7 @@ def by_kind(kinds: Sequence[str | None] | None, first: int = 500) -> pd.DataFram
     table = pd.DataFrame(
         {"task": [f"Item {n}, please." for n in range(first, first + count)], "gold": ["right"] * count}
     )
-    return table if kinds is None else table.assign(kind=kinds)
+    return table if kinds is None else table.assign(kind=pd.Series(kinds))
 
 
 @pytest.fixture
