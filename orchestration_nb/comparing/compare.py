@@ -149,6 +149,7 @@ def prepare(flow: Flow, over: Any, how: How, kind: Literal["compare", "what_if"]
         margin=float(margin),
         seed=options.get("seed", 0),
         simulated=_simulated(workspace, named),
+        learned=tuple(name for name in users if getattr(named[name], "is_learned", False)),
     )
     return Prepared(setup=setup, strategies=named, table=table, items=items, scorer=step_scorer, options=options)
 

@@ -55,6 +55,8 @@ class ComparisonSetup:
     seed: int
     simulated: bool
     """Whether a model that answers is simulated or replayed."""
+    learned: tuple[str, ...] = ()
+    """Strategies that were learned from scored replies: of the same items, they know the answers."""
 
 
 @dataclass(slots=True, eq=False)

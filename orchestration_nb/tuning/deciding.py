@@ -37,6 +37,7 @@ def strategy_of(router: LearnedRouter, name: str) -> Strategy:
 
     learned.__name__ = learned.__qualname__ = name
     learned.models = router.models  # type: ignore[attr-defined]
+    learned.is_learned = True  # type: ignore[attr-defined]
     return learned
 
 

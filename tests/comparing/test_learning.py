@@ -15,8 +15,10 @@ from orchestration_nb.calls import RawReply, Request, Timeouts, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.comparing.compare import compare
 from orchestration_nb.comparing.learning import learn_strategy
+from orchestration_nb.comparing.standing import standing_of
 from orchestration_nb.errors import UnknownStrategyError, UsageError, WorkspaceError
 from orchestration_nb.flows import Flow
+from orchestration_nb.notebook.compare_words import caption
 from orchestration_nb.testing import FakeProvider, fake_workspace
 from orchestration_nb.tuning.features import Seen
 from orchestration_nb.tuning.saved import load
@@ -163,6 +165,9 @@ def test_it_can_be_compared_like_any_other(workspace: Workspace) -> None:
     again = compare(quiz(workspace), over=ITEMS.head(20), strategies=["mine"], scorer="answer=exact:gold")
     assert again.names == ("mine", "fast", "strong")
     assert again.outcomes("mine").quality.mean() == 1
+    assert again.setup.learned == ("mine",)
+    said = "mine was learned from scored replies: on items that it was learned from, its figures flatter it."
+    assert said in caption(standing_of(again), again)
 
 
 def test_it_is_listed_and_missing_ones_are_told(workspace: Workspace) -> None:

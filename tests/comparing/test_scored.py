@@ -150,3 +150,10 @@ def test_the_newest_answer_to_a_question_counts(quiz: Flow) -> None:
     found = scored_replies(quiz.workspace, "quiz", "answer")
     newest = quiz.workspace.ledger.sql("select call_id from calls order by call_id desc limit 6")["call_id"]
     assert set(found.rows["call_id"]) == set(newest)
+
+
+def test_what_an_expression_makes_of_a_reply_is_not_scored_for_another(quiz: Flow) -> None:
+    loud = Flow.from_source("answer = (await llm(task)).upper()", name="loud", workspace=quiz.workspace)
+    loud.map(tasks(6), strategy="shadow(fast, strong)", score=EXACT)
+    rows = quiz.workspace.ledger.sql("select strategy from scores")
+    assert rows["strategy"].tolist() == ["shadow(fast, strong)"] * 6
