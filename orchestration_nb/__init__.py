@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orchestration_nb.ledger  # noqa: F401 - before the function of that name, which it would replace later
+from orchestration_nb.comparing.pages import set_page_writer
 from orchestration_nb.loading import names_from
 from orchestration_nb.version import __version__
 
@@ -143,3 +144,12 @@ def load_ipython_extension(ipython: object) -> None:
     from orchestration_nb.notebook import load_ipython_extension as load  # noqa: PLC0415 - only a notebook needs it
 
     load(ipython)
+
+
+def _write_page(comparison: Comparison, path: Path) -> int:
+    from orchestration_nb.notebook.compare_page import write_page  # noqa: PLC0415 - loads numpy and the notebook's rooms
+
+    return write_page(comparison, path)
+
+
+set_page_writer(_write_page)

@@ -75,6 +75,20 @@ class ModelStats:
     output_usd_per_mtok: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """How much spoke for the dearer of two ways to answer a request."""
+
+    score: float
+    """The higher, the sooner the strong model is asked."""
+    kept: str
+    """Model or alias whose reply is taken where it is not."""
+    strong: str
+    """Model or alias that is asked where the score is high enough."""
+    after_reply: bool
+    """Whether cheap replies were read first: then they are paid either way."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Decision:
     """What a strategy decided for one request; filled while it runs, recorded when it ends."""
@@ -84,6 +98,8 @@ class Decision:
     """Product of the probabilities of the random choices that were made, or ``None`` where none was."""
     reason: str = ""
     """Why, in words, where the strategy says it."""
+    graded: Graded | None = None
+    """By which score the strategy decided, where it says it."""
     seed: str = ""
     """Run seed, item and step: what makes the random choices repeatable."""
     dice: random.Random | None = None
@@ -116,6 +132,8 @@ class Request:
     cache: bool = True
     sample: int = 0
     """Number of the answer wanted, where a strategy asks one model the same thing more than once."""
+    item: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The columns of the item, for strategies to decide by; nothing of it is sent. Empty where there is no table."""
     decision: Decision = field(default_factory=Decision, compare=False, repr=False)
 
     @property
@@ -147,6 +165,19 @@ class Request:
         decision.candidates.extend(shares)
         decision.propensity = (decision.propensity or 1.0) * shares[name] / total
         return name
+
+    def graded(self, score: float, *, kept: str, strong: str, after_reply: bool = False) -> None:
+        """Says by which score the strategy decides between a cheap model and a strong one.
+
+        A comparison then knows what every other threshold would have come to, and shows the whole curve.
+
+        Args:
+            score: The higher, the sooner ``strong`` is asked.
+            kept: Model or alias whose reply is taken where ``strong`` is not asked.
+            strong: Model or alias.
+            after_reply: Whether cheap replies were read before the decision, so that they are paid either way.
+        """
+        self.decision.graded = Graded(score=score, kept=kept, strong=strong, after_reply=after_reply)
 
     def stats(self, model: str) -> ModelStats:
         """How a model is doing; what is read is recorded with the decision.

@@ -32,6 +32,7 @@ from orchestration_nb.whence import pipeline_id, pipeline_root, pipeline_tags, r
 from orchestration_nb.workspace import Workspace
 
 if TYPE_CHECKING:
+    from orchestration_nb.judging import JudgeAsks
     from orchestration_nb.scoring import RunScores
 
 __all__ = ["Flow", "Plan", "Run", "RunOptions", "llm"]
@@ -224,10 +225,10 @@ def _start(
     strategy, strategy_name, model = _chosen(workspace, flow.name, options)
     known = workspace.usable if apart is None or apart.asks else workspace.catalog.resolve
     _check_models(workspace, bound, model, strategy, batch=options.get("batch", False), known=known)
-    scores = _scores(flow, table, options, (strategy_name, strategy))
+    run_id, size = RunId(new_id()), len(table) if table is not None else 1
+    scores = _scores(flow, table, options, (strategy_name, strategy), (run_id, account))
     around = around if scores is None else scores.around
     requests = Requests()
-    run_id, size = RunId(new_id()), len(table) if table is not None else 1
     shared = apart.account if apart else account.root
     budget = _budget(workspace, flow, run_id, _Account(shared, account.limit_usd), options)
     progress = Progress(clock=clock, started_s=clock.monotonic(), items=size, budget_usd=account.limit_usd)
@@ -287,7 +288,13 @@ def _flow_run(
     )
 
 
-def _scores(flow: Flow, table: Table | None, options: RunOptions, strategy: tuple[str, Strategy]) -> RunScores | None:
+def _scores(
+    flow: Flow,
+    table: Table | None,
+    options: RunOptions,
+    strategy: tuple[str, Strategy],
+    payer: tuple[RunId, _Account],
+) -> RunScores | None:
     """What scores the items of the run, where it was asked for, or the strategy is a rollout.
 
     Raises:
@@ -301,15 +308,36 @@ def _scores(flow: Flow, table: Table | None, options: RunOptions, strategy: tupl
         option = option if rollout is None else with_score(option, rollout.standing)
     if option is None or option == ():
         return None
-    from orchestration_nb.scoring import RunScores, kept_learning, scorers_of  # noqa: PLC0415 - only where asked for
+    from orchestration_nb.evals.scores import AsksModel  # noqa: PLC0415 - only where asked for
+    from orchestration_nb.scoring import RunScores, kept_learning, scorers_of  # noqa: PLC0415
 
     items = list(table.items()) if table is not None else [{}]
     scorers = scorers_of(flow.graph, option, table.columns if table is not None else (), flow.namespace)
-    scores = RunScores([scorer.ready(items) for scorer in scorers], items, strategy[0])
+    judge = (
+        _judge(flow.workspace, options, *payer) if any(isinstance(one.scorer, AsksModel) for one in scorers) else None
+    )
+    ready = [scorer.ready(items, ask=judge) for scorer in scorers]
+    scores = RunScores(ready, items, strategy[0], judge=judge)
     scores.learned = kept_learning(strategy[1], flow.workspace.folder)
     if rollout is not None:
         rollout.key_of, scores.witness = keys_of(items), (rollout, rollout.standing.step)
     return scores
+
+
+def _judge(workspace: Workspace, options: RunOptions, run_id: RunId, account: _Account) -> JudgeAsks:
+    """How a judge among the scorers of a run asks: out of the run's budget, and with nobody waiting for more of it."""
+    from orchestration_nb.judging import JudgeAsks  # noqa: PLC0415 - only where asked for
+
+    reached = options.get("on_budget") or workspace.settings.reached
+    return JudgeAsks(
+        workspace=workspace,
+        account=account.root or run_id,
+        budget_usd=account.limit_usd,
+        concurrency=count(options, workspace.settings.concurrency),
+        on_budget="alert" if reached == "alert" else "reject",
+        fresh=options.get("fresh", False),
+        tags={**(options.get("tags") or {}), "scored_run": run_id},
+    )
 
 
 def _as_it_is(strategy: Strategy) -> Strategy:

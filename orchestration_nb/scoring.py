@@ -9,22 +9,26 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from orchestration_nb.calls import Ask, Reply, Request, Strategy
 from orchestration_nb.engine.services import RunContext
 from orchestration_nb.errors import JournalWriteError, UsageError
 from orchestration_nb.evals.item_scoring import SCORING_THREADS, ItemScoring
 from orchestration_nb.evals.score_text import parse_score
-from orchestration_nb.evals.scores import Score, Scorer, StepScorer
+from orchestration_nb.evals.scores import AsksModel, Score, Scorer, StepScorer
+from orchestration_nb.evals.unseen_scoring import UnseenScoring
 from orchestration_nb.events import Event, ItemFinished, Scored
 from orchestration_nb.frames import SCORE_COLUMN
 from orchestration_nb.state.folder import private_folder
 
 if TYPE_CHECKING:
     from orchestration_nb.flow import Graph
+    from orchestration_nb.judging import JudgeAsks
 
+_MOST_THREADS: Final = 256
 ScoreOption = str | Scorer | StepScorer
 """How a scorer is named."""
 
@@ -155,13 +159,20 @@ class RunScores:
     witness: tuple[Witness, str] | None = None
     learned: Callable[[], None] | None = None
     """Saves what the strategy learned."""
+    judge: JudgeAsks | None = None
+    """By which a judge among the scorers asks its model."""
     steps: tuple[StepScores, ...] = ()
     _scorings: tuple[ItemScoring, ...] = ()
+    _unseen: tuple[UnseenScoring, ...] = ()
     _context: RunContext | None = None
-    _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(SCORING_THREADS, "orchestrate-score")
-    )
+    _threads: ThreadPoolExecutor = field(init=False)
     _unrecorded: JournalWriteError | None = None
+    _closed: bool = False
+
+    def __post_init__(self) -> None:
+        # A judge waits for its model most of the time.
+        threads = SCORING_THREADS if self.judge is None else max(SCORING_THREADS, self.judge.concurrency)
+        self._threads = ThreadPoolExecutor(min(_MOST_THREADS, threads), "orchestrate-score")
 
     def begin(self, context: RunContext, value_of: Callable[[str, int], Any]) -> None:
         """Is told of the run, before its first item.
@@ -184,6 +195,17 @@ class RunScores:
             )
             for scorer in self.scorers
         )
+        self._unseen = tuple(
+            UnseenScoring(
+                scorer=step.scorer,
+                items=self.items,
+                value_of=scoring.value_of,
+                threads=self._threads,
+                then=partial(self._take_unseen, step),
+            )
+            for step, scoring in zip(self.steps, self._scorings, strict=True)
+            if not isinstance(step.scorer.scorer, AsksModel)  # nobody asked to pay for these, too
+        )
 
     def around(self, strategy: Strategy) -> Strategy:
         """The strategy, told of its scores where it learns."""
@@ -194,6 +216,8 @@ class RunScores:
             if isinstance(reply, Reply):
                 for scoring in self._scorings:
                     scoring.answered(request, reply, learn)
+                for unseen in self._unseen:
+                    unseen.answered(request, reply)
             return reply
 
         noted.__name__ = noted.__qualname__ = str(getattr(strategy, "__name__", "strategy"))
@@ -224,7 +248,19 @@ class RunScores:
         return both
 
     def _take(self, step: StepScores, item: int, score: Score, request: Request | None, strategy: str | None) -> None:
+        if self._closed:
+            return
         step.scores[item] = score
+        self._record(step, item, score, request, strategy or self.strategy)
+        for unseen in self._unseen:
+            if unseen.scorer is step.scorer:
+                unseen.ended(item)
+
+    def _take_unseen(self, step: StepScores, strategy: str, request: Request, score: Score) -> None:
+        if not self._closed:
+            self._record(step, request.origin.item, score, request, strategy)
+
+    def _record(self, step: StepScores, item: int, score: Score, request: Request | None, strategy: str) -> None:
         context = self._context
         assert context is not None
         try:
@@ -234,7 +270,7 @@ class RunScores:
                     item=item,
                     step=step.scorer.step,
                     request_id=None if request is None else request.id,
-                    strategy=strategy or self.strategy,
+                    strategy=strategy,
                     scorer=step.scorer.text,
                     scored_by="judge" if score.cost_usd else "scorer",
                     value=score.value,
@@ -261,6 +297,8 @@ class RunScores:
         """
         for scoring in self._scorings:
             await scoring.done()
+        for unseen in self._unseen:
+            await unseen.done()
         if self.witness is not None:
             await self.witness[0].ended()
         if self.learned is not None:
@@ -270,7 +308,10 @@ class RunScores:
 
     def close(self) -> None:
         """Scores nothing more: what was begun is left behind."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self.judge is not None:
+            self.judge.stop()
 
 
 def kept_learning(strategy: Any, workspace: Path) -> Callable[[], None] | None:

@@ -463,3 +463,14 @@ def test_a_strategy_that_asks_no_model_or_an_unknown_one_is_told_so(make_flow: M
     assert run.results["_error"][0] == "reply: There is no model 'fst'."
     assert run.results["_error"][1] == "reply: A model is named by text, not by None."
     assert "fast" in getattr(run.first_error, "hint", "")
+
+
+def test_a_strategy_may_decide_by_the_columns_of_the_item(make_flow: MakeFlow) -> None:
+    async def by_tier(request: Request, ask: Any) -> Any:
+        return await ask("strong" if request.item["tier"] == "gold" else "fast")
+
+    flow, provider = make_flow("reply = llm(body)", lambda request: request.prompt)
+    run = flow.map(pd.DataFrame({"body": ["a", "b"], "tier": ["gold", "tin"]}), strategy=by_tier)
+    assert run.calls.sort_values("model")["model"].tolist() == ["fake/large", "fake/small"]
+    assert all("gold" not in str(request.messages) for request in provider.requests)
+    assert flow.start(None, values={"body": "c"}).wait().value("reply") == "c", "without a table there are no columns"

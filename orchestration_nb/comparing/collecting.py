@@ -9,12 +9,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from orchestration_nb.calls import Ask, Reply, Request, Strategy
+from orchestration_nb.calls import Ask, Graded, Reply, Request, Strategy
 from orchestration_nb.errors import NoRecordedReplyError
 from orchestration_nb.evals.bank import MissingReply
 from orchestration_nb.evals.item_scoring import ItemScoring, Learn
 from orchestration_nb.evals.outcomes import Answer
-from orchestration_nb.evals.scores import Score
+from orchestration_nb.evals.scores import NOT_RECORDED, Score
 from orchestration_nb.evals.virtual_time import Alone, Fetch, alone
 from orchestration_nb.events import Event, ItemFinished, StepFinished
 from orchestration_nb.flow import Graph
@@ -35,6 +35,7 @@ class _Part:
     pinned: bool
     prompt: str
     reason: str
+    graded: Graded | None
     alone: Alone
 
 
@@ -81,7 +82,7 @@ class Collector:
 
     def _note(self, request: Request, came: Alone) -> None:
         origin, decision = request.origin, request.decision
-        part = _Part(origin.step, request.model is not None, request.prompt, decision.reason, came)
+        part = _Part(origin.step, request.model is not None, request.prompt, decision.reason, decision.graded, came)
         self._parts.setdefault(origin.item, []).append(part)
         if came.reply is not None:
             self.scoring.answered(request, came.reply, self.learns)
@@ -98,7 +99,7 @@ class Collector:
             missing = _is_missing(parts) or self._once_missing
             self.scoring.ended(
                 event,
-                lambda score, _: self._take(event, parts, score, missing=missing),
+                lambda score, _: self._take(event, parts, score, missing=missing or score is NOT_RECORDED),
                 instead=Score(reason="a recorded reply is missing") if missing else None,
             )
 
@@ -112,6 +113,8 @@ class Collector:
         told = of_step[-1] if of_step else None
         reply = told.alone.reply if told is not None else None
         free = [part for part in parts if not part.pinned]
+        one = free[0] if len(free) == 1 else None
+        asked = [each for part in free for each in part.alone.asked]
         failed = event.error or (score.reason if score.failed else None)
         return Answer(
             strategy=self.strategy,
@@ -121,7 +124,12 @@ class Collector:
             cost_usd=sum(part.alone.cost_usd for part in parts),
             latency_ms=self._longest_way(event.steps, parts),
             model=reply.model if reply is not None else None,
-            asked=tuple(asked.model for part in free for asked in part.alone.asked),
+            asked=tuple(each.model for each in asked),
+            asked_usd=tuple(each.cost_usd for each in asked),
+            answered=tuple(each.answered for each in asked),
+            questions=len(free),
+            taken=one.alone.reply.model if one is not None and one.alone.reply is not None else None,
+            graded=None if one is None else one.graded,
             reason="; ".join(dict.fromkeys(part.reason for part in free if part.reason)),
             error=failed,
             value=self.scoring.value_of(event.item) if event.status in {"ok", "degraded"} else None,

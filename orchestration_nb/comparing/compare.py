@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Required, Unpack, cast
 from orchestration_nb.calls import Strategy
 from orchestration_nb.catalog import Model
 from orchestration_nb.comparing.comparison import Comparison, ComparisonSetup
-from orchestration_nb.comparing.judging import JudgeAsks
+from orchestration_nb.comparing.ledger_scores import ledger_scorer, names_ledger
 from orchestration_nb.comparing.running import Running
 from orchestration_nb.errors import UnknownModelError, UnknownStrategyError, UsageError
 from orchestration_nb.evals.bank import PayingBank
@@ -19,6 +19,7 @@ from orchestration_nb.evals.scores import AsksModel, Scorer, StepScorer
 from orchestration_nb.flows import Flow, RunOptions
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
+from orchestration_nb.judging import JudgeAsks
 from orchestration_nb.options import check_options, count
 from orchestration_nb.planning.rehearsal import named_in
 from orchestration_nb.routing.fallback import models_of
@@ -39,8 +40,9 @@ class How(RunOptions, total=False):
 
     strategies: Required[Sequence[str | Strategy]]
     """Names, texts such as ``fallback(fast, strong)``, async functions of ``(request, ask)``, or models."""
-    scorer: Required[str | Scorer | StepScorer]
-    """``STEP=SCORER:COLUMN``, or a function of (value, item) for the last step that asks a model."""
+    scorer: str | Scorer | StepScorer | None
+    """``STEP=SCORER:COLUMN``, or a function of (value, item) for the last step that asks a model. A what-if may do
+    without: ``None`` or ``ledger:STEP`` takes the scores that the ledger holds."""
     reference: str | None
     """The strategy that the others are held against; ``None``: the best single model, chosen on the other half of the
     items."""
@@ -119,7 +121,7 @@ def prepare(flow: Flow, over: Any, how: How, kind: Literal["compare", "what_if"]
     Raises:
         OrchestrationError: If it cannot be run at all.
     """
-    strategies, scorer = how["strategies"], how["scorer"]
+    strategies, scorer = how["strategies"], how.get("scorer")
     reference, models = how.get("reference"), how.get("models")
     slices, margin = how.get("slices"), how.get("margin", MARGIN)
     own = How.__annotations__.keys() - RunOptions.__annotations__.keys()
@@ -131,13 +133,7 @@ def prepare(flow: Flow, over: Any, how: How, kind: Literal["compare", "what_if"]
     _check(table, named, reference=reference, slices=slices, margin=margin)
     items = list(table.items())
     comparison_id = new_id()
-    step_scorer = scorer_of(flow.graph, scorer, table.columns, flow.namespace)
-    if kind == "what_if" and isinstance(step_scorer.scorer, AsksModel):
-        raise UsageError(
-            f"The scorer {step_scorer.text} asks a model, which is not free.",
-            hint="Score with a plain scorer or function, or compare the strategies with compare().",
-        )
-    step_scorer = step_scorer.ready(items, ask=_judge(workspace, comparison_id, options))
+    step_scorer = _scorer(flow, scorer, table, kind).ready(items, ask=_judge(workspace, comparison_id, options))
     users = tuple(_name_of(strategy) for strategy in strategies)
     setup = ComparisonSetup(
         comparison_id=comparison_id,
@@ -153,8 +149,28 @@ def prepare(flow: Flow, over: Any, how: How, kind: Literal["compare", "what_if"]
         margin=float(margin),
         seed=options.get("seed", 0),
         simulated=_simulated(workspace, named),
+        learned=tuple(name for name in users if getattr(named[name], "is_learned", False)),
     )
     return Prepared(setup=setup, strategies=named, table=table, items=items, scorer=step_scorer, options=options)
+
+
+def _scorer(flow: Flow, named: str | Scorer | StepScorer | None, table: Table, kind: str) -> StepScorer:
+    """The scorer that is meant; a what-if asks nobody, and may take the scores of the ledger."""
+    if names_ledger(named):
+        if kind == "compare":
+            raise UsageError(
+                "A comparison gets new replies, so it needs a scorer for them.",
+                hint='Write scorer="STEP=SCORER:COLUMN"; a what-if may take the scores of the ledger.',
+            )
+        return ledger_scorer(flow.workspace, flow.graph, cast("str | None", named))
+    assert named is not None
+    found = scorer_of(flow.graph, named, table.columns, flow.namespace)
+    if kind == "what_if" and isinstance(found.scorer, AsksModel):
+        raise UsageError(
+            f"The scorer {found.text} asks a model, which is not free.",
+            hint="Score with a plain scorer or function, or compare the strategies with compare().",
+        )
+    return found
 
 
 def _judge(workspace: Workspace, comparison_id: str, options: RunOptions) -> JudgeAsks:
@@ -165,7 +181,7 @@ def _judge(workspace: Workspace, comparison_id: str, options: RunOptions) -> Jud
         budget_usd=options.get("budget"),
         concurrency=count(options, workspace.settings.concurrency),
         fresh=options.get("fresh", False),
-        tags=options.get("tags") or {},
+        tags={**(options.get("tags") or {}), "comparison": comparison_id},
     )
 
 

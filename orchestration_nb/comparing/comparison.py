@@ -6,12 +6,15 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from orchestration_nb.comparing.pages import write_page
 from orchestration_nb.engine.loop import POLL_S, wait
 from orchestration_nb.errors import OrchestrationError, UsageError
 from orchestration_nb.evals.marks import HumanMark, Mark
 from orchestration_nb.evals.outcomes import Answer, Outcomes, outcomes_of
+from orchestration_nb.evals.slices import slice_of
 from orchestration_nb.events import RunStatus
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ class ComparisonSetup:
     seed: int
     simulated: bool
     """Whether a model that answers is simulated or replayed."""
+    learned: tuple[str, ...] = ()
+    """Strategies that were learned from scored replies: of the same items, they know the answers."""
 
 
 @dataclass(slots=True, eq=False)
@@ -122,7 +127,7 @@ class Comparison:
     def slices(self) -> list[str] | None:
         """The slice of each item as text, or ``None`` where none was named."""
         column = self.setup.slice_column
-        return None if column is None else [str(item[column]) for item in self.items]
+        return None if column is None else [slice_of(item, column) for item in self.items]
 
     def outcomes(self, name: str) -> Outcomes:
         """What a strategy came to, as arrays; nan where an item has not ended.
@@ -158,20 +163,30 @@ class Comparison:
             for name in self.names
             for _, answer in sorted(dict(self.answers[name]).items())
         ]
-        columns = [
-            "strategy",
-            "item",
-            "status",
-            "quality",
-            "cost_usd",
-            "latency_ms",
-            "model",
-            "asked",
-            "reason",
-            "value",
-            "error",
-        ]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=_COLUMNS)
+
+    @property
+    def escalations(self) -> pd.DataFrame:
+        """One row a strategy that asks a strong model for some items only, on the items that have ended for all.
+
+        ``kept`` and ``strong`` name the models; ``escalated`` is a share of the items; ``aiq`` the mean quality from
+        the cost of the cheapest model kept to the strong one's; ``apgr``, ``cpt50`` and ``cpt80`` as RouteLLM defines
+        them; ``saved_at_95`` and ``kept_at_95`` (and so for 99 and 100) the share of the strong model's cost saved and
+        of its quality kept, with thresholds chosen on one half of the items and measured on the other. What is not
+        defined is nan, and ``note`` says why. With slices there is a row of their prior for each pair of models.
+        """
+        from orchestration_nb.comparing.between import between, frame_of  # noqa: PLC0415 - knows this class
+        from orchestration_nb.comparing.coverage import told_for_all  # noqa: PLC0415
+
+        return frame_of(between(self, told_for_all(self, self.names)))
+
+    def full_name(self, model: str) -> str:
+        """The ``provider/name`` of a model or alias.
+
+        Raises:
+            UnknownModelError: If there is no such model.
+        """
+        return self._running.workspace.catalog.resolve(model).name
 
     def disagreements(self, names: Sequence[str] | None = None) -> list[int]:
         """The items on which strategies differ in quality, most divided first.
@@ -186,6 +201,21 @@ class Comparison:
             if len(found) > 1 and max(found) > min(found):
                 spread[item] = max(found) - min(found)
         return sorted(spread, key=lambda item: (-spread[item], item))
+
+    def to_html(self, path: str | Path) -> Path:
+        """Writes figure, tables, sentences and items as one HTML file that opens with no network.
+
+        Args:
+            path: Where, in a folder that is there; a file of this name is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            UsageError: If it cannot be written there.
+        """
+        write_page(self, Path(path))
+        return Path(path)
 
     def among(self, singles: tuple[str, ...]) -> Comparison:
         """The same, with these of its single models beside the strategies.

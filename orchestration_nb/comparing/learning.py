@@ -1,22 +1,23 @@
-"""``learn_strategy``: from a comparison that the ledger holds to a strategy that can be named.
+"""``learn_strategy``: from scored replies that the ledger holds to a strategy that can be named.
 
-What is learned from are the single models of the comparison: their scores, and the prompt and replies of the scored
-step. Nothing is asked and nothing is paid.
+What is learned from are the single models of a comparison, or the scored replies of a flow's step wherever they come
+from: scores, prompts and replies. Nothing is asked and nothing is paid.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import numpy as np
 
 from orchestration_nb.calls import Reply, Usage
-from orchestration_nb.errors import UnknownModelError, UsageError
+from orchestration_nb.comparing.scored import SOURCES, ScoredReplies, is_model, scored_replies
+from orchestration_nb.errors import UsageError
 from orchestration_nb.ids import CallId
-from orchestration_nb.tuning.learned import Examples, LearnedRouter, fit, folds
+from orchestration_nb.tuning.learned import MINIMUM_LABELS, Examples, LearnedRouter, fit, folds
 from orchestration_nb.tuning.saved import save
 from orchestration_nb.tuning.shelf import folder_of
 from orchestration_nb.tuning.ties import AgainstPrior, against_prior, prior_scores
@@ -51,13 +52,16 @@ class Learned:
 
     name: str
     """By which it can be named: ``--strategy NAME``."""
-    comparison_id: str
+    source: str
+    """What it was learned from, in words that go on from "learned from"."""
     router: LearnedRouter
     prior: AgainstPrior | None
     """How it stands to the prior of the slices; ``None`` where the strong model is not shown to be better than the best
     of the cheap ones."""
     sliced: bool
-    """Whether the comparison had slices; without them the prior is that of all items."""
+    """Whether there were slices; without them the prior is that of all items."""
+    left_out: str = ""
+    """What does not count, and why, in a sentence."""
 
     def __str__(self) -> str:
         """What it does, what it came to on items it did not train on, and how it stands to the prior, in sentences."""
@@ -66,10 +70,8 @@ class Learned:
             "reads the prompt and asks {} or {}"
         )  # fmt: skip
         told = [
-            (
-                f"{self.name} {what.format(' and '.join(router.cheap), router.strong)}; learned from "
-                f"{figures['items']:.0f} items of comparison {self.comparison_id}."
-            ),
+            (f"{self.name} {what.format(' and '.join(router.cheap), router.strong)}; learned from {self.source}."),
+            *([self.left_out] if self.left_out else []),
             str(router.threshold),
             (
                 f"{figures['escalated']:.0%} of the items go to {router.strong}; mean score {figures['quality']:.3f}, "
@@ -84,20 +86,26 @@ class Learned:
         else:
             told.append(str(self.prior))
             if not self.sliced:
-                told.append("The comparison had no slices, so that its prior is the same for every item.")
+                told.append("There were no slices, so that the prior is the same for every item.")
         return " ".join(told)
 
 
-def learn_strategy(
-    name: str,
-    *,
-    comparison: str = "last",
-    target: float = DEFAULT_TARGET,
-    cheap: Sequence[str] = (),
-    strong: str | None = None,
-    reads_replies: bool = True,
-    workspace: Workspace | None = None,
-) -> Learned:
+class Aims(TypedDict, total=False):
+    """What a learned strategy is to do; all may be left out."""
+
+    target: float
+    """Share of the strong model's quality to keep; 0.97 unless set."""
+    cheap: Sequence[str]
+    """The models to try first; else the two cheapest beside the strong one."""
+    strong: str | None
+    """The model whose quality is to be kept; else the best."""
+    reads_replies: bool
+    """Whether it asks the cheap models first and reads what they say (unless set), or decides on the prompt alone."""
+    workspace: Workspace | None
+    """Where; the current one unless given."""
+
+
+def learn_strategy(name: str, *, comparison: str = "last", **aims: Unpack[Aims]) -> Learned:
     """Learns when a cheap model will do, from a comparison of the ledger, and saves the strategy in the workspace.
 
     ::
@@ -107,43 +115,78 @@ def learn_strategy(
     Args:
         name: What it is to be called; a learned strategy of that name is replaced.
         comparison: Its id, the start or the end of it, or ``last``; a what-if has no replies of its own.
-        target: Share of the strong model's quality to keep.
-        cheap: The models to try first, as the comparison names them; else the two cheapest beside the strong one.
-        strong: The model whose quality is to be kept; else the best of the comparison.
-        reads_replies: Whether it asks the cheap models first and reads what they say, or decides on the prompt alone.
-        workspace: Where; the current one unless given.
+        **aims: See :class:`Aims`; models as the comparison names them.
 
     Raises:
         UsageError: If there is no such comparison, if what it holds is too little to learn from, or scikit-learn is
             missing.
         WorkspaceError: If the ledger cannot be read.
     """
-    workspace = Workspace.current() if workspace is None else workspace
+    workspace = aims.get("workspace") or Workspace.current()
     _check_free(workspace, name)
-    found = _recorded(workspace, comparison)
-    cheap, strong = _chosen(found, cheap, strong)
-    examples = found.examples((*cheap, strong), cheap if reads_replies else ())
-    router = fit(examples, cheap=cheap, strong=strong, target=target)
+    return _learned(name, _recorded(workspace, comparison), workspace, aims)
+
+
+def learn_from_scores(name: str, *, flow: str, score: str, **aims: Unpack[Aims]) -> Learned:
+    """Learns the same from all scored replies of a flow's step that the ledger holds, of runs and of comparisons.
+
+    Only questions count that all models needed have scored answers to, and only answers that came whatever the
+    question: see :mod:`orchestration_nb.comparing.scored`.
+
+    ::
+
+        learn_from_scores("thrifty", flow="triage", score="queue", cheap=["fast"], strong="strong")
+
+    Args:
+        name: What it is to be called; a learned strategy of that name is replaced.
+        flow: The flow's name.
+        score: The step, or ``STEP=SCORER`` where it was scored in more than one way.
+        **aims: See :class:`Aims`.
+
+    Raises:
+        UsageError: If fewer than 100 questions count, or scikit-learn is missing.
+        UnknownModelError: If there is no such model.
+        WorkspaceError: If the ledger cannot be read.
+    """
+    workspace = aims.get("workspace") or Workspace.current()
+    _check_free(workspace, name)
+    scored = scored_replies(workspace, flow, score)
+    named = [*aims.get("cheap", ()), *filter(None, [aims.get("strong")])]
+    return _learned(
+        name, _of_scores(scored, {workspace.catalog.resolve(each).name: each for each in named}), workspace, aims
+    )
+
+
+def _learned(name: str, found: _Recorded, workspace: Workspace, aims: Aims) -> Learned:
+    cheap, strong = _chosen(found, aims.get("cheap", ()), aims.get("strong"))
+    examples = found.examples((*cheap, strong), cheap if aims.get("reads_replies", True) else ())
+    router = fit(examples, cheap=cheap, strong=strong, target=aims.get("target", DEFAULT_TARGET))
     save(router, workspace.folder, name)
     return Learned(
         name=name,
-        comparison_id=found.comparison_id,
+        source=found.source,
         router=router,
         prior=_against_prior(router, found.slices),
         sliced=len(set(found.slices)) > 1,
+        left_out=found.left_out,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Recorded:
-    """What a comparison came to for its single models, and the questions and answers of its scored step."""
+    """What single models came to, and the questions and answers of the scored step."""
 
-    comparison_id: str
+    source: str
+    """Where it comes from, in words."""
+    where: str
+    """The same in a word or two."""
     step: str
+    slice_column: str | None
     compared: pd.DataFrame
     """Of the single models: (item, strategy) to quality and the full name of the model."""
     answered: pd.DataFrame
     items: list[int]
+    left_out: str = ""
 
     @property
     def singles(self) -> list[str]:
@@ -174,6 +217,8 @@ class _Recorded:
             cost_usd={model: each["cost_usd"].to_numpy(dtype=np.float64) for model, each in replies.items()},
             replies={model: [_reply(row) for row in replies[model].itertuples()] for model in read},
             steps=[self.step] * len(self.items),
+            slices=self.slices if self.slice_column else (),
+            slice_column=self.slice_column,
         )
 
 
@@ -184,8 +229,9 @@ def _recorded(workspace: Workspace, name: str) -> _Recorded:
         many = "more than one comparison" if len(meant) else "no comparison"
         raise UsageError(f"There is {many} {name!r} in the ledger.", hint="%orchestrate sql SELECT * FROM comparisons")
     comparison_id, step = str(meant["comparison_id"][0]), str(meant["step"][0])
+    column = meant["slice_column"][0]
     compared = ledger.sql(_COMPARED, {"id": comparison_id})
-    compared = compared[[_is_model(workspace, each) for each in compared["strategy"]]]
+    compared = compared[[is_model(workspace, each) for each in compared["strategy"]]]
     answered = ledger.sql(_ANSWERED, {"id": comparison_id, "step": step})
     if not len(answered):
         raise UsageError(
@@ -199,13 +245,72 @@ def _recorded(workspace: Workspace, name: str) -> _Recorded:
         )
     answered = answered.drop_duplicates(["item", "model"])
     items = sorted({int(each) for each in answered["item"]} & {int(each) for each in compared["item"]})
-    return _Recorded(comparison_id=comparison_id, step=step, compared=compared, answered=answered, items=items)
+    return _Recorded(
+        source=f"{len(items):,} items of comparison {comparison_id}",
+        where="The comparison",
+        step=step,
+        slice_column=column if isinstance(column, str) else None,
+        compared=compared,
+        answered=answered,
+        items=items,
+    )
 
 
-def _is_model(workspace: Workspace, name: str) -> bool:
-    with contextlib.suppress(UnknownModelError):
-        return bool(workspace.catalog.resolve(name))
-    return False
+def _of_scores(scored: ScoredReplies, named: Mapping[str, str]) -> _Recorded:
+    """The questions that enough models have scored answers to, in the form of a comparison.
+
+    Args:
+        scored: All there is.
+        named: Full name to the name by which a model was asked for; those must be among them.
+    """
+    models = _models_with_enough(scored, named)
+    prompts = scored.common(models)
+    places = {prompt: place for place, prompt in enumerate(prompts)}
+    rows = scored.rows[scored.rows["model"].isin(models) & scored.rows["prompt"].isin(places)]
+    rows = rows.assign(
+        item=rows["prompt"].map(places), strategy=rows["model"].map(lambda model: named.get(model, model))
+    )
+    columns = set(rows["slice_column"].dropna())
+    sliced = len(columns) == 1 and set(rows.loc[rows["slice_value"].notna(), "item"]) == set(range(len(prompts)))
+    if sliced:
+        rows = rows.sort_values("slice_value", na_position="last", kind="stable")
+    counts = rows["source"].value_counts()
+    told = ", ".join(f"{counts[source]:,} {words}" for source, words in SOURCES.items() if source in counts)
+    names = " and ".join(named.get(model, model) for model in models)
+    return _Recorded(
+        source=(
+            f"{len(prompts):,} questions of flow {scored.flow} to which the ledger holds answers of {names}, scored by "
+            f"{scored.scorer}; of the answers {told}"
+        ),
+        where="The ledger",
+        step=scored.step,
+        slice_column=columns.pop() if sliced else None,
+        compared=rows[["strategy", "item", "model", "quality", "slice_value"]],
+        answered=rows.drop(columns=["strategy", "quality", "slice_value"]),
+        items=list(range(len(prompts))),
+        left_out=scored.left_out_words,
+    )
+
+
+def _models_with_enough(scored: ScoredReplies, named: Mapping[str, str]) -> list[str]:
+    """The models that are named, and as many others as leave enough questions that all of them have answers to.
+
+    Raises:
+        UsageError: If there are too few.
+    """
+    counts = scored.counts()
+    models = [*named, *(model for model in counts if model not in named)]
+    while len(models) > max(2, len(named)) and len(scored.common(models)) < MINIMUM_LABELS:
+        models.pop()
+    common = len(scored.common(models))
+    if len(models) < 2 or common < MINIMUM_LABELS:
+        names = " and ".join(named.get(model, model) for model in models)
+        raise UsageError(
+            f"{common:,} questions of {scored.flow} have scored answers of {names} that count: it takes at least "
+            f"{MINIMUM_LABELS} of two models alike. {scored.left_out_words}".rstrip(),
+            hint="Run the flow with --score on one table, once with --model of each, or compare the models.",
+        )
+    return models
 
 
 def _chosen(found: _Recorded, cheap: Sequence[str], strong: str | None) -> tuple[tuple[str, ...], str]:
@@ -214,7 +319,7 @@ def _chosen(found: _Recorded, cheap: Sequence[str], strong: str | None) -> tuple
     for model in (*cheap, *([strong] if strong else [])):
         if model not in singles:
             raise UsageError(
-                f"The comparison does not show {model!r} alone.",
+                f"{found.where} does not show {model!r} alone.",
                 hint=f"It shows: {', '.join(singles)}. --models of compare names more." if singles else "",
             )
     if not singles:
@@ -259,6 +364,6 @@ def _check_free(workspace: Workspace, name: str) -> None:
     """A name that already means something else would never be found."""
     folder_of(workspace.folder, name)
     strategies = workspace.strategies
-    taken = name in strategies.maker_names() or strategies.defined(name) is not None or _is_model(workspace, name)
+    taken = name in strategies.maker_names() or strategies.defined(name) is not None or is_model(workspace, name)
     if taken:
         raise UsageError(f"{name} is already the name of a strategy or model.", hint="Give it another name.")

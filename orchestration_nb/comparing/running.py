@@ -21,6 +21,7 @@ from orchestration_nb.evals.item_scoring import SCORING_THREADS, ItemScoring
 from orchestration_nb.evals.marks import HumanMark
 from orchestration_nb.evals.outcomes import Answer
 from orchestration_nb.evals.scores import AsksModel, Score, StepScorer
+from orchestration_nb.evals.slices import slice_of
 from orchestration_nb.events import ComparisonFinished, ComparisonStarted, Event, ItemCompared, RunStatus, Scored
 from orchestration_nb.flows import Apart, Flow, RunOptions, start_apart
 from orchestration_nb.frames import Table
@@ -247,7 +248,7 @@ class Running:
 
     def _slice(self, item: int) -> str | None:
         column = self.setup.slice_column
-        return None if column is None else str(self.items[item][column])
+        return None if column is None else slice_of(self.items[item], column)
 
     def _record(self, *events: Event) -> None:
         """Journals events, on the engine's thread; blocks until they are written."""

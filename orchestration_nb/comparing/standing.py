@@ -14,6 +14,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from orchestration_nb.comparing.between import SLICE_PRIOR, Between, between
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.evals.baselines import oracle, random_mix, slice_prior
 from orchestration_nb.evals.curves import halves, hull, pareto
@@ -28,7 +29,6 @@ Kind = Literal["strategy", "single", "baseline"]
 
 ORACLE: Final = "oracle"
 RANDOM_MIX: Final = "random mix"
-SLICE_PRIOR: Final = "slice prior"
 LEAST_ITEMS: Final = 4
 """Items below which there are no intervals."""
 
@@ -82,6 +82,8 @@ class Standing:
     scored_yes_no: bool
     missing: Mapping[str, int]
     """Strategy to the items that recorded replies do not tell; they are left out."""
+    between: tuple[Between, ...] = ()
+    """What strategies that ask several models are worth between a cheap and a strong one."""
 
     @property
     def is_live(self) -> bool:
@@ -125,6 +127,7 @@ def standing_of(comparison: Comparison, *, items: npt.NDArray[np.bool_] | None =
         ),
         scored_yes_no=all(is_yes_no(one.quality) for one in shown.values()),
         missing=missing,
+        between=between(comparison, common),
     )
 
 

@@ -13,6 +13,7 @@ from orchestration_nb.comparing.compare import How, Prepared, prepare
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.coverage import Coverage, coverage_of, told_for_all
 from orchestration_nb.comparing.estimating import Estimated, estimates
+from orchestration_nb.comparing.ledger_scores import names_ledger
 from orchestration_nb.comparing.logged import AS_LOGGED, AsLogged, ChoiceBook
 from orchestration_nb.comparing.recorded import Recorded, Unrecorded
 from orchestration_nb.comparing.running import Running
@@ -30,6 +31,7 @@ _OF_THE_REST: Final = (
     "The items that can be told are those that happened to be answered so, perhaps easier or harder ones than the "
     "rest; the estimates weigh them by the chances with which they were."
 )
+_OF_SCORES: Final = "Scores are those that the ledger holds; an item whose reply was never scored so cannot be told"
 _NO_CHOICES: Final = (
     "No random choice is logged for these questions, so nothing is estimated for the rest; a run with "
     "weighted(fast=0.5, strong=0.5), say, logs some."
@@ -63,6 +65,8 @@ class WhatIf:
         """What may be said, in plain English."""
         names, items = self.comparison.setup.strategies, len(self.comparison.items)
         lines = ["From recorded replies, with the costs and latencies of their own day; nothing was asked or paid."]
+        if names_ledger(self.comparison.setup.scorer):
+            lines.append(f"{_OF_SCORES} ({self.comparison.setup.scorer}).")
         lines += [self.coverage[name].sentence for name in names]
         if len(names) > 1:
             lines.append(
@@ -81,7 +85,7 @@ def what_if(flow: Flow, *, over: Any, **how: Unpack[How]) -> WhatIf:
     The replies are those of the ledger, and of the folder of ``[replay]`` where there is one. Nothing is asked and
     nothing is paid; an item that wants a reply which nobody recorded cannot be told. The ledger keeps the comparison
     and what each strategy came to on each item, but no runs and no calls: none were made. A strategy of ours that
-    learns does so in a copy.
+    learns does so in a copy. Without a scorer, or with ``ledger:STEP``, a reply is worth what it was scored before.
 
     ::
 

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -75,6 +75,8 @@ class ItemWork:
     """Columns, ``item``, the values of steps; grows as steps end."""
     broken: dict[str, str] = field(default_factory=dict)
     """Steps that have no value, and the reason."""
+    item: Mapping[str, Any] = field(default_factory=dict)
+    """The columns alone."""
     finished: list[StepFinished] = field(default_factory=list)
     billed_usd: float = 0.0
     _missing: dict[str, int] = field(default_factory=dict)
@@ -286,6 +288,7 @@ class ItemWork:
             id=RequestId(new_id()),
             seed=f"{run.seed}:{self.index}:{step.name}",
             model=run.model,
+            item=self.item,
         )
         try:
             reply = await answer(request, run, tally)

@@ -244,7 +244,7 @@ class FlowRun:
                 await asyncio.sleep(0)
 
     async def _one(self, plan: Plan, index: int, item: Mapping[str, Any]) -> None:
-        work = ItemWork(plan, self.context, index, {**self._base, **item, "item": item}, dict(self._broken))
+        work = ItemWork(plan, self.context, index, {**self._base, **item, "item": item}, dict(self._broken), item)
         self.context.progress.at_work += 1
         try:
             ended = await work.work()

@@ -25,6 +25,10 @@ Floats = NDArray[np.float64]
 DRAWS = 2000
 """Resamples of a bootstrap, unless told otherwise."""
 
+FEW_ITEMS = 5.0
+"""Below so many items behind the spread, an interval may be far too narrow: measured on recorded costs of 100 items,
+intervals that should hold the truth in 95 % held it in 75 to 86 % where this was so in most comparisons."""
+
 LEAST_ITEMS = 4
 """Below this, an interval would say nothing."""
 
@@ -58,6 +62,9 @@ class MeanDifference:
     """Standard error."""
     deviations: Floats | None
     """Studentised deviations of the resamples, ascending; ``None``: the normal distribution is good enough."""
+    spread_items: float = math.inf
+    """How many items the spread rests on: the square of the sum of squared deviations over the sum of their squares. A
+    single extreme item makes it 1, equally large deviations the number of items."""
 
     def interval(self, level: float = 0.95) -> Interval:
         """The interval whose ends leave half of ``1 - level`` beyond each."""
@@ -272,9 +279,18 @@ def _studentised(table: Floats, draws: int, seed: int) -> list[MeanDifference]:
             centre=float(means[column]),
             error=float(errors[column]),
             deviations=deviations[:, column],
+            spread_items=_spread_items(centred[:, column]),
         )
         for column in range(columns)
     ]
+
+
+def _spread_items(deviations: Floats) -> float:
+    largest = float(np.abs(deviations).max())
+    if largest == 0:
+        return math.inf
+    squares = (deviations / largest) ** 2  # of dollars a fourth power would vanish
+    return float(squares.sum() ** 2 / (squares**2).sum())
 
 
 def _weighted_percentiles(values: Floats, weights: Floats, shares: Sequence[float]) -> Floats:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from orchestration_nb.calls import Reply, Request
-from orchestration_nb.evals.scores import Score, StepScorer
+from orchestration_nb.evals.scores import NOT_RECORDED, Score, ScoresReplies, StepScorer
 from orchestration_nb.events import ItemFinished
 
 SCORING_THREADS: Final = 4
@@ -80,13 +80,20 @@ class ItemScoring:
         if instead is not None:
             score = instead
         elif event.status in {"ok", "degraded"}:
-            score = asyncio.run(self.scorer.score(self.value_of(event.item), self.items[event.item]))
+            score = self._score_of(event.item)
         else:
             score = Score(reason=event.error or event.status)
         answered = self._answered.pop(event.item, [])
         if not math.isnan(score.quality):
             self._teach(answered, score.quality)
         then(score, answered[-1].request if answered else None)
+
+    def _score_of(self, item: int) -> Score:
+        scorer = self.scorer.scorer
+        if not isinstance(scorer, ScoresReplies):
+            return asyncio.run(self.scorer.score(self.value_of(item), self.items[item]))
+        answered = self._answered.get(item, [])
+        return scorer.score_of(answered[0].request, answered[0].reply) if len(answered) == 1 else NOT_RECORDED
 
     def _teach(self, answered: Sequence[_Answered], quality: float) -> None:
         for request, reply, learn in answered:
@@ -106,3 +113,4 @@ class ItemScoring:
         """Returns when all items that have ended are scored; on the engine's loop."""
         await asyncio.sleep(0)  # what is to be scored is handed over by then
         await asyncio.gather(*map(asyncio.wrap_future, tuple(self.pending)))
+        await asyncio.sleep(0)  # what was scored just before is heard by then

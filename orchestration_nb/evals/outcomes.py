@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from orchestration_nb.calls import Graded
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -32,6 +34,16 @@ class Answer:
     """The model whose reply was scored."""
     asked: tuple[str, ...] = ()
     """The models that were asked for the item, in order."""
+    asked_usd: tuple[float, ...] = ()
+    """What each of them cost at list price."""
+    answered: tuple[bool, ...] = ()
+    """Whether each of them replied."""
+    questions: int = 1
+    """Requests of the item that the strategy answered."""
+    taken: str | None = None
+    """The model whose reply the strategy took, where there was one request."""
+    graded: Graded | None = None
+    """By which score it decided, where it has one and there was one request."""
     reason: str = ""
     """Why the strategy decided so, in its own words."""
     error: str | None = None

@@ -11,9 +11,9 @@ import math
 import numbers
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Final, Protocol, Self, runtime_checkable
 
-from orchestration_nb.calls import OutputSchema, Reply
+from orchestration_nb.calls import OutputSchema, Reply, Request
 from orchestration_nb.errors import OrchestrationError, UsageError
 
 
@@ -43,6 +43,9 @@ class Score:
             return self.value
         return math.nan if self.passed is None else float(self.passed)
 
+
+NOT_RECORDED: Final = Score(reason="no score of this reply is recorded")
+"""That nobody knows what a reply is worth, though it may have been good: the item cannot be told."""
 
 Marked = float | bool | str | Score
 """What a scorer may return."""
@@ -80,6 +83,14 @@ class AsksModel(Protocol):
 
     def asking(self, ask: AskJudge) -> Scorer:
         """The same scorer, asking by ``ask``."""
+
+
+@runtime_checkable
+class ScoresReplies(Protocol):
+    """A scorer that goes by what was asked and what came back, and not by the value of the step."""
+
+    def score_of(self, request: Request, reply: Reply) -> Score:
+        """The score of a reply to a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestration_nb.evals.intervals import Interval
+from orchestration_nb.evals.intervals import FEW_ITEMS, Interval
 from orchestration_nb.evals.verdicts import Contrast, Verdict
 
 
@@ -89,12 +89,24 @@ def _latency(contrast: Contrast, latency: str) -> str:
 
 
 def _measure(name: str, told: str, contrast: Contrast, *, higher: str, lower: str) -> str:
+    few = _few(contrast)
     if contrast.finding is None:
-        return f"{name.capitalize()}: {told}."
+        return f"{name.capitalize()}: {told}.{few}"
     if contrast.finding == "no difference shown":
-        return f"No difference in {name} is shown: {told}, {_p(contrast.p_holm)}."
+        return f"No difference in {name} is shown: {told}, {_p(contrast.p_holm)}.{few}"
     word = higher if contrast.finding == "higher" else lower
-    return f"It {word}: {name} {told}, {_p(contrast.p_holm)}."
+    return f"It {word}: {name} {told}, {_p(contrast.p_holm)}.{few}"
+
+
+def _few(contrast: Contrast) -> str:
+    """That an interval hangs on few extreme items, where it does."""
+    if contrast.spread_items >= FEW_ITEMS or contrast.interval is None:
+        return ""
+    few = round(contrast.spread_items)
+    return (
+        f" That hangs on few extreme items (its spread is that of {few} of {contrast.interval.n:,}), so the interval "
+        "may be too narrow: more items would tell."
+    )
 
 
 def _range(interval: Interval, told: Callable[[float], str]) -> str:

@@ -14,6 +14,7 @@ The rules, so that a reader can check them:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -106,6 +107,8 @@ class Contrast:
     """Corrected over all strategies shown."""
     finding: Finding | None
     """``None`` before the planned number of items."""
+    spread_items: float = math.inf
+    """How many items the spread of the difference rests on; where they are few, the interval may be too narrow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +281,15 @@ def _contrasts(
             shown = p_holm <= alpha
             finding = ("higher" if one.estimate > 0 else "lower") if shown else "no difference shown"
         interval = one.interval(rules.level)
-        contrasts.append(Contrast(interval=interval, p_value=p_value, p_holm=p_holm, finding=finding))
+        contrasts.append(
+            Contrast(
+                interval=interval,
+                p_value=p_value,
+                p_holm=p_holm,
+                finding=finding,
+                spread_items=one.spread_items,
+            )
+        )
     return contrasts
 
 

@@ -56,6 +56,8 @@ class Asked:
     sample: int
     began_s: float
     cost_usd: float = 0.0
+    answered: bool = False
+    """Whether a reply came."""
     cancelled: bool = False
     """Whether the strategy did not wait for its end."""
 
@@ -165,7 +167,7 @@ class _Asks:
         if banked.reply is None:
             assert banked.error is not None
             raise banked.error
-        asked.model, asked.cost_usd = banked.reply.model, banked.reply.cost_usd
+        asked.model, asked.cost_usd, asked.answered = banked.reply.model, banked.reply.cost_usd, True
         return banked.reply
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextvars import ContextVar, Token
 from typing import Any, Final, NoReturn, Self, TypeVar
 
@@ -126,6 +126,7 @@ class Pending:
         id: RequestId,  # noqa: A002 - the field's name in Request
         seed: str,
         model: str | None = None,
+        item: Mapping[str, Any] | None = None,
     ) -> Request:
         """The request to send; from now on the reply counts as asked for.
 
@@ -136,6 +137,7 @@ class Pending:
             id: The request's id.
             seed: What makes random choices of the strategy repeatable.
             model: The run's model, for a step that names neither a model nor a strategy.
+            item: The columns of the item.
 
         Raises:
             UsageError: ``images=`` or ``output=`` cannot be used.
@@ -154,6 +156,7 @@ class Pending:
             max_tokens=self.max_tokens,
             timeout_s=self.timeout,
             cache=self.cache,
+            item={} if item is None else item,
             decision=Decision(seed=seed),
         )
 

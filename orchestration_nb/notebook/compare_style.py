@@ -12,6 +12,9 @@ TABLE: Final = """
 .onb table.cmp td.name{white-space:nowrap;font-weight:400}
 .onb table.cmp .strategy td.name{font-weight:600}
 .onb table.cmp .said{white-space:nowrap}.onb table.cmp .models{min-width:130px;max-width:240px}
+.onb table.between{margin-top:8px}
+.onb table.between caption{caption-side:top;text-align:left;color:var(--t2);font-weight:600;padding:0 7px 2px}
+.onb table.between .note td{color:var(--t2);white-space:normal}
 .onb ul.told{margin:4px 0;padding-left:18px}.onb ul.told li{margin:3px 0;max-width:110em}
 """
 ITEMS: Final = """

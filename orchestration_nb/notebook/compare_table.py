@@ -6,9 +6,11 @@ from itertools import groupby
 
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import Row, Standing
+from orchestration_nb.notebook.compare_between import BETWEEN, BETWEEN_NUMBERS, between_caption, between_cells
 from orchestration_nb.notebook.compare_style import TABLE
 from orchestration_nb.notebook.compare_words import COLUMNS, GROUPS, NUMBERS, caption, cells, headline, told_of
 from orchestration_nb.pages import markup
+from orchestration_nb.pages.figures import MISSING
 from orchestration_nb.pages.text import table_text
 from orchestration_nb.spending import NO_MONEY
 from orchestration_nb.terminal import printable
@@ -48,12 +50,37 @@ def compare_table(standing: Standing) -> str:
         lines += [_line(row, standing) for row in rows]
     return (
         f'<div class="scroll"><table class="t cmp"><thead><tr>{names}</tr></thead><tbody>{"".join(lines)}</tbody>'
-        f"</table></div>"
+        f"</table></div>{_between(standing)}"
+    )
+
+
+def _between(standing: Standing) -> str:
+    """The table of what strategies are worth between a cheap and a strong model, where there is one."""
+    if not standing.between:
+        return ""
+    names = "".join(f'<th scope="col" class="{_kind(name)}">{markup.esc(name)}</th>' for name in BETWEEN)
+    lines = []
+    for row in standing.between:
+        first, *texts = between_cells(row)
+        drawn = "".join(
+            f'<td class="{_kind(name)}">{markup.esc(text)}</td>' for name, text in zip(BETWEEN[1:], texts, strict=True)
+        )
+        kind = "baseline" if row.is_baseline else "strategy"
+        lines.append(
+            f'<tr class="{kind}"><td class="name" title="{markup.esc(first)}">{markup.esc(first)}</td>{drawn}</tr>'
+        )
+        if row.why_not:
+            note = markup.esc(f"{MISSING} {row.why_not}")
+            lines.append(f'<tr class="note"><td></td><td colspan="{len(BETWEEN) - 1}">{note}</td></tr>')
+    return (
+        f'<div class="scroll"><table class="t cmp between"><caption>Between a cheap and a strong model</caption>'
+        f"<thead><tr>{names}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+        f"{markup.dim(between_caption(standing))}"
     )
 
 
 def _kind(name: str) -> str:
-    if name in NUMBERS:
+    if name in NUMBERS or name in BETWEEN_NUMBERS:
         return "number"
     return {"strategy": "name", "answered by": "models"}.get(name, "said")
 
@@ -89,5 +116,16 @@ def compare_text(comparison: Comparison, standing: Standing) -> str:
     head = f"{setup.flow}: strategies compared, {comparison.status} · {' · '.join(headline(comparison))}"
     rows = [cells(row, standing) for row in standing.rows]
     told = "\n".join(f"· {line}" for line in (*told_of(standing, comparison), *caption(standing, comparison)))
-    parts = (printable(head), table_text(COLUMNS, rows, width=40) if rows else "", printable(told))
+    table = table_text(COLUMNS, rows, width=40) if rows else ""
+    parts = (printable(head), table, _between_text(standing), printable(told))
     return "\n\n".join(part for part in parts if part)
+
+
+def _between_text(standing: Standing) -> str:
+    if not standing.between:
+        return ""
+    rows = [between_cells(row) for row in standing.between]
+    notes = [f"{row.name}: {row.why_not}." for row in standing.between if row.why_not]
+    notes.append(between_caption(standing))
+    table = table_text(BETWEEN, rows, width=40)
+    return f"Between a cheap and a strong model\n{table}\n{printable(chr(10).join(notes))}"

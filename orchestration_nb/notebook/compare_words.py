@@ -127,6 +127,12 @@ def caption(standing: Standing, comparison: Comparison) -> list[str]:
     if comparison.setup.simulated:
         said.append("Simulated or recorded models answered: no real money was spent, and their latency is modelled.")
     said.append("A percentile with fewer than ten items beyond it is a dash. “Saved” is against the best single model.")
-    for name, number in standing.missing.items():
-        said.append(f"{count(number, 'item')} left out: no recorded reply tells what {name} would have come to.")
+    said += [
+        f"{name} was learned from scored replies: on items that it was learned from, its figures flatter it."
+        for name in comparison.setup.learned
+    ]
+    said += [
+        f"{count(number, 'item')} left out: no recorded reply tells what {name} would have come to."
+        for name, number in standing.missing.items()
+    ]
     return said

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from IPython.display import display
 
+from orchestration_nb.comparing.ledger_scores import LEDGER
 from orchestration_nb.comparing.what_if import WhatIf, what_if
 from orchestration_nb.notebook.arguments import read_flags, words_of
 from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, flow_named, how_of, needed, spread_out
@@ -16,7 +17,7 @@ from orchestration_nb.pages.markup import esc, page
 from orchestration_nb.terminal import printable
 
 WHAT_IF_USAGE: Final = (
-    "%orchestrate what-if FLOW --over DF --strategies S ... --score STEP=SCORER:COLUMN [--reference S] "
+    "%orchestrate what-if FLOW --over DF --strategies S ... [--score STEP=SCORER:COLUMN|ledger:STEP] [--reference S] "
     "[--slices COLUMN] [--models M ...] [--margin N] [--sample N] [--seed N] [--concurrency N]"
 )
 _OF_ASKING: Final = ("--budget", "--fresh", "--background")
@@ -33,7 +34,7 @@ def what_if_line(session: Session, rest: str) -> WhatIf:
     """
     names, values = read_flags(spread_out(words_of(rest)), WHAT_IF_FLAGS, WHAT_IF_USAGE)
     flow = flow_named(session, names)
-    return what_if(flow, over=session.frame(needed(values, "over")), **how_of(session, values))
+    return what_if(flow, over=session.frame(needed(values, "over")), **how_of(session, {"score": LEDGER, **values}))
 
 
 def show_what_if(shell: Any, told: WhatIf) -> None:

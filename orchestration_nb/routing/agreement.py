@@ -31,9 +31,12 @@ def agreement(first: str, second: str, strong: str) -> Strategy:
         decision = request.decision
         decision.candidates.extend(names)
         left, right = await all_of([ask(name, sample=request.sample) for name in (first, second)])
-        if isinstance(left, Reply) and isinstance(right, Reply) and agrees(left, right):
-            decision.reason = f"{first} and {second} agree"
-            return left
+        if isinstance(left, Reply) and isinstance(right, Reply):
+            same = agrees(left, right)
+            request.graded(float(not same), kept=first, strong=strong, after_reply=True)
+            if same:
+                decision.reason = f"{first} and {second} agree"
+                return left
         failed = [
             f"{name} failed ({type(each).__name__})"
             for name, each in ((first, left), (second, right))

@@ -58,7 +58,7 @@ def cascade(*models: str, accept: Accept | None = None) -> Strategy:
                     raise
                 told.append(f"{name} failed ({type(error).__name__})")
             else:
-                doubt = None if last else await _doubt(reply, accept)
+                doubt = None if last else _graded(request, await _doubt(reply, accept), name, names[-1])
                 told.append(f"{name} answers" if doubt is None else f"the reply of {name} {doubt}")
                 came = reply
                 if doubt is None:
@@ -69,6 +69,12 @@ def cascade(*models: str, accept: Accept | None = None) -> Strategy:
         return came
 
     return made(up_the_cascade, f"cascade({', '.join(names)})", names)
+
+
+def _graded(request: Request, doubt: str | None, name: str, strong: str) -> str | None:
+    """The doubt, told as the score by which the cascade decides."""
+    request.graded(float(doubt is not None), kept=name, strong=strong, after_reply=True)
+    return doubt
 
 
 async def _doubt(reply: Reply, accept: Accept | None) -> str | None:

@@ -37,6 +37,8 @@ _COMMONEST = 0.9
 _MOST_COLUMNS = 20_000
 _BAGS = 2
 """Words and pairs of words; the step and the slice."""
+_PLACE = 1
+"""The second of them."""
 _FAR = 3.0
 """Standard deviations beyond which a number counts no further: an outlier must not decide alone."""
 _LONGEST = 50_000
@@ -204,12 +206,34 @@ def read(seen: Sequence[Seen], groups: Sequence[str] = GROUPS) -> Readings:
     )
 
 
+def read_by_slice(seen: Seen, slices: Sequence[str], groups: Sequence[str] = GROUPS) -> Readings:
+    """Reads one item once, as if it belonged to each of some slices: a row for each of them."""
+    one, times = read([seen], groups), len(slices)
+    buckets = np.tile(one.buckets, times)
+    own = (one.bags == _PLACE) & (one.buckets == _slice_bucket(seen.slice))
+    if own.any():
+        buckets[np.tile(own, times)] = [_slice_bucket(name) for name in slices]
+    return replace(
+        one,
+        items=times,
+        rows=np.repeat(np.arange(times), len(one.rows)),
+        bags=np.tile(one.bags, times),
+        buckets=buckets,
+        counts=np.tile(one.counts, times),
+        plain=np.repeat(one.plain, times, axis=0),
+    )
+
+
 def _bags(seen: Seen, groups: Sequence[str]) -> Iterator[tuple[int, Counter[int]]]:
     """The words of an item, hashed and counted, a bag for each group that has some."""
     if "words" in groups:
         yield 0, Counter(map(_bucket, words_of(seen.prompt[:_LONGEST])))
     if "place" in groups:
-        yield 1, Counter([_bucket(f"step\0{seen.step}"), _bucket(f"slice\0{seen.slice}")])
+        yield _PLACE, Counter([_bucket(f"step\0{seen.step}"), _slice_bucket(seen.slice)])
+
+
+def _slice_bucket(name: str) -> int:
+    return _bucket(f"slice\0{name}")
 
 
 @functools.lru_cache(maxsize=1 << 16)

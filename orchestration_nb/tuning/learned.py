@@ -10,8 +10,8 @@ on the same questions therefore sharpen it. Chances are then calibrated on items
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -19,20 +19,33 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestration_nb.calls import Ask, Reply, Request, Strategy
-from orchestration_nb.errors import CallError, UsageError
+from orchestration_nb.calls import Reply, Strategy
+from orchestration_nb.errors import UsageError
 from orchestration_nb.evals.curves import Escalation, apgr
-from orchestration_nb.tuning.features import GROUPS, PROMPT_GROUPS, Features, Floats, Places, Readings, Seen, read
+from orchestration_nb.tuning.deciding import strategy_of
+from orchestration_nb.tuning.features import (
+    GROUPS,
+    PROMPT_GROUPS,
+    Features,
+    Floats,
+    Places,
+    Readings,
+    Seen,
+    read,
+    read_by_slice,
+)
 from orchestration_nb.tuning.regression import Heads, Platt, fit_heads, fit_platt, log_loss
 from orchestration_nb.tuning.signs import said
 from orchestration_nb.tuning.thresholds import DEFAULT_LEVEL, Realised, Threshold, realised, threshold_for
 
 MINIMUM_LABELS: Final = 100
 """Scored items below which nothing is fitted: the bound on a threshold would be wider than what it decides."""
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Of what is saved."""
 _FOLDS = 10
 _TRIAL_FOLDS = 3
+_MOST_SLICES = 200
+"""Slices whose shares are kept."""
 _FREEDOMS = (0.05, 0.5)
 """How freely a model's weights on the prompt may leave the shared ones: hardly, or well."""
 _FREEDOM_OF_REPLIES = 1.0
@@ -52,6 +65,8 @@ class Examples:
     """Of the cheap models of a cascade."""
     steps: Sequence[str] = ()
     slices: Sequence[str] = ()
+    slice_column: str | None = None
+    """The column that they stand in, by which a strategy finds the slice of an item that it answers."""
     _read: dict[tuple[tuple[str, ...], tuple[str, ...]], Readings] = field(default_factory=dict, repr=False)
     """What was read already, so that several fits on parts of the same items read each item once."""
 
@@ -92,6 +107,7 @@ class Examples:
             replies={model: [each[place] for place in places] for model, each in self.replies.items()},
             steps=[self.steps[place] for place in places] if self.steps else (),
             slices=[self.slices[place] for place in places] if self.slices else (),
+            slice_column=self.slice_column,
             _read={key: each.take(np.asarray(places)) for key, each in self._read.items()},
         )
 
@@ -145,6 +161,11 @@ class LearnedRouter:
     """Of the examples it was fitted on."""
     figures: Mapping[str, float]
     """What was measured on items that the fit had not seen."""
+    slice_column: str | None = None
+    """The column of the item that says its slice, where it was learned by slices."""
+    slices: Mapping[str, float] = field(default_factory=dict)
+    """Their shares of the items that it was fitted on, the largest first: what is thought of an item whose slice is
+    not known."""
     held_out: HeldOut | None = field(default=None, repr=False)
     """Those items, so that other thresholds can be set without fitting again; not saved."""
 
@@ -159,6 +180,16 @@ class LearnedRouter:
 
     def _chances(self, readings: Readings) -> Floats:
         return self.calibration.chances(self.heads.logits(self.features.rows(readings)))
+
+    def chances_of(self, seen: Seen) -> Floats:
+        """The chance of a good reply to one item, one a model.
+
+        Where its slice is not among those that it was learned from, the mean over them by their shares.
+        """
+        if not self.slices or seen.slice in self.slices:
+            return np.asarray(self.chances([seen])[0])
+        chances = self._chances(read_by_slice(seen, list(self.slices), self.features.groups))
+        return np.asarray(np.average(chances, axis=0, weights=list(self.slices.values())))
 
     def gains(self, seen: Sequence[Seen]) -> Floats:
         """What the strong model is expected to add to the best of the cheap ones, per item."""
@@ -187,15 +218,7 @@ class LearnedRouter:
         Args:
             name: What it is called in the ledger.
         """
-
-        async def learned(request: Request, ask: Ask) -> Reply:
-            """Asks the model that the item needs."""
-            request.decision.candidates.extend(self.models)
-            return await (_cascade if self.reads_replies else _route)(self, request, ask)
-
-        learned.__name__ = learned.__qualname__ = name
-        learned.models = self.models  # type: ignore[attr-defined]
-        return learned
+        return strategy_of(self, name)
 
     def on(self, examples: Examples) -> HeldOut:
         """What it would do with examples that it was not fitted on."""
@@ -205,52 +228,6 @@ class LearnedRouter:
     def seen(self, examples: Examples) -> list[Seen]:
         """What it reads of examples."""
         return examples.seen(self.cheap if self.reads_replies else ())
-
-
-async def _route(router: LearnedRouter, request: Request, ask: Ask) -> Reply:
-    place, reason = _judged(router, Seen(prompt=request.prompt, step=request.origin.step))
-    request.decision.reason = reason
-    return await ask(router.models[place], sample=request.sample)
-
-
-async def _cascade(router: LearnedRouter, request: Request, ask: Ask) -> Reply:
-    came = await asyncio.gather(*(ask(model, sample=request.sample) for model in router.cheap), return_exceptions=True)
-    replies: list[Reply] = []
-    for model, each in zip(router.cheap, came, strict=True):
-        if isinstance(each, CallError):
-            request.decision.reason = f"{model} failed ({type(each).__name__}): {router.strong} answers"
-        elif isinstance(each, BaseException):
-            raise each
-        else:
-            replies.append(each)
-    best = 0
-    if len(replies) == len(router.cheap):
-        seen = Seen(prompt=request.prompt, step=request.origin.step, replies=tuple(map(said, replies)))
-        place, request.decision.reason = _judged(router, seen)
-        if place < len(replies):
-            return replies[place]
-        best = int(router.chances([seen])[0, :-1].argmax())
-    try:
-        return await ask(router.strong, sample=request.sample)
-    except CallError as error:
-        if not replies:
-            raise
-        request.decision.reason += f"; {router.strong} failed ({type(error).__name__}): {replies[best].model} answers"
-        return replies[best]
-
-
-def _judged(router: LearnedRouter, seen: Seen) -> tuple[int, str]:
-    """The place of the model that the item should go to, and why."""
-    chances = router.chances([seen])
-    gain, best = float(gains_of(chances)[0]), int(chances[0, :-1].argmax())
-    goes = gain >= router.threshold.value
-    place = len(router.cheap) if goes else best
-    told = ", ".join(f"{model} {chance:.2f}" for model, chance in zip(router.models, chances[0], strict=True))
-    side = "at least" if goes else "below"
-    return place, (
-        f"chance of a good reply: {told}; {router.strong} would add {gain:.3f}, {side} {router.threshold.value:.3f}: "
-        f"{router.models[place]} answers"
-    )
 
 
 def fit(
@@ -297,8 +274,16 @@ def fit(
         threshold=threshold,
         fingerprint=examples.fingerprint(),
         figures=_figures(held_out, threshold),
+        slice_column=examples.slice_column,
+        slices=_shares(examples.slices),
         held_out=held_out,
     )
+
+
+def _shares(slices: Sequence[str]) -> dict[str, float]:
+    """The most common slices with their shares of the items; none where all are the same."""
+    counts = Counter(slices).most_common(_MOST_SLICES)
+    return {name: count / len(slices) for name, count in counts} if len(counts) > 1 else {}
 
 
 def folds(count: int, number: int, *, seed: int) -> list[tuple[Places, Places]]:

@@ -28,6 +28,8 @@ from orchestration_nb.tuning.regression import Heads, Platt
 from orchestration_nb.tuning.shelf import JSON, Shelf, damaged, folder_of, missing
 from orchestration_nb.tuning.thresholds import Realised, Threshold
 
+_WITHOUT_SLICES: Final = 1
+"""The format before slices, which can still be read."""
 _FEATURES: Final = ("buckets", "rarity", "mean", "deviation", "root")
 
 
@@ -109,11 +111,13 @@ def _described(router: LearnedRouter) -> dict[str, Any]:
         },
         "fingerprint": router.fingerprint,
         "figures": {key: _number(value) for key, value in router.figures.items()},
+        "slice_column": router.slice_column,
+        "slices": dict(router.slices),
     }
 
 
 def _read(told: Mapping[str, Any], arrays: Mapping[str, Any], digest: str) -> LearnedRouter:
-    if told["version"] != FORMAT_VERSION:
+    if told["version"] not in {_WITHOUT_SLICES, FORMAT_VERSION}:
         raise WorkspaceError(
             f"The learned strategy was saved in format {told['version']!r}; this version reads {FORMAT_VERSION}.",
             hint="Update the package, or fit the strategy again.",
@@ -133,6 +137,8 @@ def _read(told: Mapping[str, Any], arrays: Mapping[str, Any], digest: str) -> Le
         threshold=Threshold(value=value, target=threshold["target"], level=threshold["level"], expected=expected),
         fingerprint=told["fingerprint"],
         figures={key: _float(each) for key, each in told["figures"].items()},
+        slice_column=told.get("slice_column"),
+        slices={str(name): float(share) for name, share in told.get("slices", {}).items()},
     )
     if router.heads.weights.shape != (len(router.models), router.features.width):
         raise ValueError("the weights do not fit the features")

@@ -75,6 +75,7 @@ def _lazy(workspace: Path, name: str, models: tuple[str, ...]) -> Strategy:
 
     learned.__name__ = learned.__qualname__ = name
     learned.models = models  # type: ignore[attr-defined]
+    learned.is_learned = True  # type: ignore[attr-defined]
     return learned
 
 

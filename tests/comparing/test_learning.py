@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from orchestration_nb.calls import RawReply, Request, Timeouts, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.comparing.compare import compare
 from orchestration_nb.comparing.learning import learn_strategy
+from orchestration_nb.comparing.standing import standing_of
 from orchestration_nb.errors import UnknownStrategyError, UsageError, WorkspaceError
 from orchestration_nb.flows import Flow
+from orchestration_nb.notebook.compare_words import caption
 from orchestration_nb.testing import FakeProvider, fake_workspace
+from orchestration_nb.tuning.features import Seen
 from orchestration_nb.tuning.saved import load
 from orchestration_nb.tuning.shelf import folder_of
 from orchestration_nb.workspace import Workspace
@@ -77,7 +81,7 @@ def test_on_the_prompt_alone_it_asks_one_model_an_item(workspace: Workspace) -> 
     name = compared(workspace)
     learned = learn_strategy("promptly", comparison=name[-8:], reads_replies=False, workspace=workspace)
     assert "promptly reads the prompt and asks fast or strong" in str(learned)
-    assert "The comparison had no slices" in str(learned)
+    assert "There were no slices" in str(learned)
     assert learned.router.figures["saved"] > 0.4
     assert shares(workspace, "learned(promptly)") == {"fake/small": 80, "fake/large": 80}
 
@@ -85,6 +89,64 @@ def test_on_the_prompt_alone_it_asks_one_model_an_item(workspace: Workspace) -> 
 def test_one_that_knows_no_more_than_the_slices_says_that_it_ties_them(workspace: Workspace) -> None:
     compared(workspace, slices="kind")
     assert "It ties the prior" in str(learn_strategy("thrifty", workspace=workspace))
+
+
+def by_kind(kinds: Sequence[str | None] | None, first: int = 500) -> pd.DataFrame:
+    """Items whose prompts say nothing of how hard they are."""
+    count = 160 if kinds is None else len(kinds)
+    table = pd.DataFrame(
+        {"task": [f"Item {n}, please." for n in range(first, first + count)], "gold": ["right"] * count}
+    )
+    return table if kinds is None else table.assign(kind=pd.Series(kinds))
+
+
+@pytest.fixture
+def sliced(tmp_path: Path) -> Workspace:
+    """A workspace whose learned strategy can only know an item by its slice."""
+    hard = {f"Item {n}, please." for n in range(0, 2000, 2)}
+
+    class KnowsHalf(SmallCannotProve):
+        async def send(self, model: Model, request: Request, *, timeouts: Timeouts) -> RawReply:
+            raw = await super().send(model, request, timeouts=timeouts)
+            wrong = model.wire_name == "small" and request.prompt in hard
+            return RawReply(text="wrong" if wrong else "right", usage=raw.usage)
+
+    workspace = fake_workspace(tmp_path, KnowsHalf())
+    compared(workspace, by_kind(["proof", "sum"] * 80, first=0), slices="kind")
+    learn_strategy("placed", reads_replies=False, target=0.9, workspace=workspace)
+    return workspace
+
+
+def test_a_slice_is_known_to_a_run_by_its_column(sliced: Workspace) -> None:
+    run = quiz(sliced).map(by_kind(["proof", "sum"] * 40), strategy="placed")
+    assert run.calls.groupby("model").size().to_dict() == {"fake/large": 40, "fake/small": 40}
+    models = sliced.ledger.sql("select item, model from requests where run_id = ? order by item", [run.id])["model"]
+    assert models.tolist() == ["fake/large", "fake/small"] * 40
+    saved = load(sliced.folder, "placed")
+    assert (saved.slice_column, dict(saved.slices)) == ("kind", {"proof": 0.5, "sum": 0.5})
+
+
+def test_a_missing_column_is_said_once_a_run_and_the_prior_of_the_slices_decides(
+    sliced: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = quiz(sliced).map(by_kind(None), strategy="placed")
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("orchestration_nb.tuning")]
+    said = "placed was learned by the slices of column 'kind', which these items don't have: it goes by the shares that"
+    assert told == [f"{said} the slices had."]
+    reason = sliced.ledger.sql("select reason from requests where run_id = ? limit 1", [run.id])["reason"][0]
+    chances = load(sliced.folder, "placed").chances(
+        [Seen(prompt="Item 500, please.", slice=s) for s in ("proof", "sum")]
+    )
+    prior = chances.mean(axis=0)
+    assert f"chance of a good reply: fast {prior[0]:.2f}, strong {prior[1]:.2f}" in reason
+
+
+def test_a_slice_that_was_never_seen_is_none_of_them(sliced: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    run = quiz(sliced).map(by_kind(["riddle"] * 3 + [None]), strategy="placed")
+    reasons = sliced.ledger.sql("select reason from requests where run_id = ?", [run.id])["reason"]
+    both = load(sliced.folder, "placed").chances([Seen(prompt="Item 501, please.", slice=s) for s in ("proof", "sum")])
+    assert reasons.str.contains(f"fast {both[:, 0].mean():.2f}").all()
+    assert not caplog.records
 
 
 def test_learned_anew_under_the_same_name_it_is_the_new_one(workspace: Workspace) -> None:
@@ -103,6 +165,9 @@ def test_it_can_be_compared_like_any_other(workspace: Workspace) -> None:
     again = compare(quiz(workspace), over=ITEMS.head(20), strategies=["mine"], scorer="answer=exact:gold")
     assert again.names == ("mine", "fast", "strong")
     assert again.outcomes("mine").quality.mean() == 1
+    assert again.setup.learned == ("mine",)
+    said = "mine was learned from scored replies: on items that it was learned from, its figures flatter it."
+    assert said in caption(standing_of(again), again)
 
 
 def test_it_is_listed_and_missing_ones_are_told(workspace: Workspace) -> None:

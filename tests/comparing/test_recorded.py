@@ -113,3 +113,27 @@ def test_agreement_keeps_the_quality_of_the_strong_model_and_saves(compared: Com
     assert agreement.verdict is not None
     assert agreement.verdict.noninferior
     assert agreement.verdict.cost_usd.finding == "lower"
+
+
+def test_what_agreement_is_worth_between_flash_and_sonnet_is_what_numpy_makes_of_it(
+    compared: Comparison, recorded: pd.DataFrame
+) -> None:
+    correct, usd = tables(compared, recorded)
+    went = np.array([answer.taken == f"replay/{SONNET}" for _, answer in sorted(compared.answers["agreeing"].items())])
+    small, strong = correct[FLASH].to_numpy(), correct[SONNET].to_numpy()
+    gap = strong.mean() - small.mean()
+    reached = (strong[went].sum() - small[went].sum()) / len(went) / gap
+    share = went.mean()
+    told = compared.escalations.set_index("strategy")
+    row = told.loc["agreeing"]
+    assert (row["kept"], row["strong"]) == (f"replay/{FLASH}", f"replay/{SONNET}")
+    assert row["escalated"] == share
+    assert row["apgr"] == pytest.approx(share * reached / 2 + (1 - share) * (reached + 1) / 2)
+    assert row["cpt50"] == pytest.approx(0.5 / reached * share)
+    cheap_usd = usd[FLASH].to_numpy() + usd[MINI].to_numpy()
+    paid = cheap_usd.sum() + usd[SONNET].to_numpy()[went].sum()
+    assert row["saved_at_95"] == pytest.approx(1 - paid / usd[SONNET].sum())
+    assert row["kept_at_95"] > 0.99
+    prior = told.loc["slice prior"]
+    assert 0.5 < prior["apgr"] < row["apgr"], "the data set says something, but not as much as two replies"
+    print(f"agreement APGR {row['apgr']:.3f}, prior {prior['apgr']:.3f}; saved {row['saved_at_99']:.3f} at 99 %")

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from orchestration_nb.calls import Ask, Reply, Request
+from orchestration_nb.comparing.between import SLICE_PRIOR
 from orchestration_nb.comparing.compare import compare
 from orchestration_nb.comparing.comparison import Comparison
-from orchestration_nb.comparing.standing import ORACLE, RANDOM_MIX, SLICE_PRIOR, standing_of
+from orchestration_nb.comparing.standing import ORACLE, RANDOM_MIX, standing_of
 from orchestration_nb.flows import Flow
 from orchestration_nb.testing import FakeProvider, fake_workspace
 

@@ -156,3 +156,57 @@ def test_a_weighted_choice_is_told_where_it_was_made_before(make: Callable[..., 
     assert told.coverage["fast"].told + told.coverage["strong"].told == ITEMS
     assert told.comparison.outcomes(name).quality.mean() == (run.results.reply == "yes").mean()
     assert told.common == 0
+
+
+def test_recorded_scores_serve_where_no_scorer_is_named(make: Callable[..., Made]) -> None:
+    flow, provider = make()
+    run = flow.map(WORDS, model="fast", score="reply=exact:gold")
+    flow.map(WORDS.head(80), model="strong", score="reply=exact:gold")
+    flow.map(WORDS, model="strong")
+    asked = len(provider.requests)
+    told = what_if(flow, over=WORDS.drop(columns="gold"), strategies=["fast", "strong", doubting])
+    plain = what_if(flow, over=WORDS, strategies=["fast", "strong", doubting], scorer="reply=exact:gold")
+    assert len(provider.requests) == asked
+    assert told.comparison.outcomes("fast").quality.tolist() == run.results["_score"].tolist()
+    known = told.comparison.outcomes("doubting").ended
+    assert 80 <= known.sum() <= ITEMS
+    assert told.coverage["doubting"].told == known.sum()
+    assert told.comparison.outcomes("doubting").quality[known].tolist() == (
+        plain.comparison.outcomes("doubting").quality[known].tolist()
+    )
+    assert "an item whose reply was never scored so cannot be told (ledger:reply=exact:gold)." in repr(told)
+    comments = [answer.comment for answer in told.comparison.answers["fast"].values()]
+    assert set(comments) == {"as exact:gold scored it before"}
+
+
+def test_a_reply_that_nobody_scored_cannot_be_told(make: Callable[..., Made]) -> None:
+    flow, _ = make()
+    flow.map(WORDS.head(50), model="fast", score="reply=exact:gold")
+    flow.map(WORDS, model="fast")
+    told = what_if(flow, over=WORDS, strategies=["fast"], scorer="ledger:reply")
+    assert told.coverage["fast"].told == 50
+    assert set(told.frame["status"][50:]) == {"missing"}
+
+
+@pytest.mark.parametrize(
+    ("scorer", "said"),
+    [
+        (None, "The ledger holds no scores of quiz"),
+        ("ledger:other", "The flow quiz has no step 'other'"),
+        ("ledger:reply", "holds no scored replies of step 'reply'"),
+    ],
+)
+def test_scores_that_are_not_there_are_said(make: Callable[..., Made], scorer: str | None, said: str) -> None:
+    flow, _ = make()
+    flow.map(WORDS.head(5), model="fast")
+    with pytest.raises(UsageError, match=said):
+        what_if(flow, over=WORDS, strategies=["fast"], scorer=scorer)
+
+
+def test_a_comparison_needs_a_scorer_for_its_new_replies(make: Callable[..., Made]) -> None:
+    flow, provider = make()
+    hows: list[dict[str, Any]] = [{}, {"scorer": "ledger:reply"}]
+    for how in hows:
+        with pytest.raises(UsageError, match="A comparison gets new replies, so it needs a scorer"):
+            compare(flow, over=WORDS, strategies=["fast"], **how)
+    assert provider.requests == []

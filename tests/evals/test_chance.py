@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestration_nb.evals.intervals import mean_differences, yes_no_difference
+from orchestration_nb.evals.intervals import FEW_ITEMS, mean_differences, yes_no_difference
 from orchestration_nb.evals.verdicts import Rules, verdicts
 from tests.evals.zeroeval import FLASH, MINI, SONNET, Floats, read_recorded
 
 Dice = np.random.Generator
 
+GPT_4O = "gpt-4o-2024-08-06"
 REPETITIONS = 1000
 QUICK = Rules(draws=200)
 
@@ -201,3 +202,21 @@ def test_intervals_of_agreement_cover_what_is_true_of_all_recorded_questions(n: 
     assert held[1] >= 0.93
     if n == 600:
         assert held[1] <= 0.97  # of 100 items fewer than 3 are discordant: no interval can be exact, this one is wide
+
+
+@pytest.mark.corpus
+def test_where_an_interval_of_cost_is_too_narrow_it_is_mostly_said(corpus: Path) -> None:
+    """A few replies of gpt-4o are a hundred times as long as the others: 100 items mostly hold one, or none."""
+    recorded = read_recorded(corpus)
+    cost = {model: recorded.of(model)[1] for model in (GPT_4O, SONNET, FLASH)}
+    drawn = np.random.default_rng(23).integers(1800, size=(1000, 100))
+    warned = {}
+    for one, other in ((GPT_4O, SONNET), (GPT_4O, FLASH), (SONNET, FLASH)):
+        found = mean_differences([(cost[one] - cost[other])[items] for items in drawn])
+        warned[one, other] = sum(each.spread_items < FEW_ITEMS for each in found) / 1000
+        truth = float((cost[one] - cost[other]).mean())
+        held = sum(each.interval().low <= truth <= each.interval().high for each in found) / 1000
+        print(f"cost of {one} against {other}, 100 items: held {held:.3f}, warned {warned[one, other]:.3f}")
+    assert warned[GPT_4O, SONNET] > 0.7
+    assert warned[GPT_4O, FLASH] > 0.6
+    assert warned[SONNET, FLASH] < 0.01

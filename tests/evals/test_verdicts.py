@@ -161,6 +161,21 @@ def test_graded_scores_are_compared_by_the_bootstrap() -> None:
     assert same.noninferior
 
 
+def test_a_mean_that_hangs_on_few_extreme_items_is_said_to() -> None:
+    ours, theirs = pair(100, wins=10, losses=5)
+    (calm,) = verdicts([ours], theirs, planned=100, rules=QUICK)
+    assert calm.cost_usd.spread_items > 5
+    assert "extreme" not in " ".join(sentences(calm))
+    flood = np.where(np.arange(100) == 7, 1.0, ours.cost_usd)
+    (found,) = verdicts([replace(ours, cost_usd=flood)], theirs, planned=100, rules=QUICK)
+    assert found.cost_usd.spread_items == pytest.approx(1.0, abs=0.05)
+    told = sentences(found)[2]
+    assert told.endswith(
+        "That hangs on few extreme items (its spread is that of 1 of 100), so the interval may be too narrow: "
+        "more items would tell."
+    )
+
+
 def test_a_percentile_with_fewer_than_ten_items_beyond_is_left_out() -> None:
     for n, p50, p95 in ((19, False, False), (20, True, False), (199, True, False), (200, True, True)):
         (verdict,) = verdicts([pair(n, 3, 2)[0]], pair(n, 3, 2)[1], planned=n, rules=QUICK)

@@ -31,6 +31,18 @@ def test_it_learns_from_the_last_comparison_and_the_next_run_takes_it(begun: She
     assert result.result["n"][0] == 120
 
 
+def test_it_learns_from_scored_runs_of_the_ledger(begun: Shell) -> None:
+    for model in ("fast", "strong"):
+        begun.run(f"%%orchestrate triage --over many --model {model} --score topic=exact:gold\ntopic = llm(body)")
+    result, out = begun.run(
+        "%orchestrate learn mine from ledger --flow triage --score topic --cheap fast --strong strong"
+    )
+    assert result.success, out.stdout
+    assert (
+        "learned from 120 questions of flow triage to which the ledger holds answers of fast and strong" in out.stdout
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -39,6 +51,9 @@ def test_it_learns_from_the_last_comparison_and_the_next_run_takes_it(begun: She
         ("learn mine from last", "There is no comparison 'last' in the ledger."),
         ("learn mine from last --target 97", "--target needs a share up to 1, not '97'."),
         ("learn mine from last --targets .9", "Did you mean --target?"),
+        ("learn mine from ledger --flow triage", "Learning from the ledger needs --flow and --score."),
+        ("learn mine from last --score topic", "--flow and --score go together with `from ledger`."),
+        ("learn mine from ledger --flow triage --score topic", "holds no scored replies of step 'topic'"),
     ],
 )
 def test_what_is_wrong_is_one_line(begun: Shell, line: str, said: str) -> None:

@@ -44,6 +44,17 @@ def test_its_value_can_be_kept(begun: Shell) -> None:
     assert begun.names["told"].common == 10
 
 
+def test_without_a_scorer_the_scores_of_the_ledger_serve(begun: Shell) -> None:
+    line = LINE.partition(" --score")[0]
+    _, out = begun.run(line)
+    assert "The ledger holds no scores of triage" in out.stdout + out.stderr
+    begun.run("triage.map(tickets, model='fast', score='topic=exact:gold')")
+    result, out = begun.run(line)
+    assert result.success, out.stdout
+    assert "(ledger:topic=exact:gold)" in out.outputs[0].data["text/plain"]
+    assert "30 of 30 items can be told for fast: quality" in out.outputs[0].data["text/plain"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

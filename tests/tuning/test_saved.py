@@ -30,7 +30,7 @@ def test_it_comes_back_as_it_was(cascade: LearnedRouter, tmp_path: Path) -> None
 def test_it_says_what_it_is_and_what_was_measured(cascade: LearnedRouter, tmp_path: Path) -> None:
     told = json.loads((save(cascade, tmp_path, "mine") / "strategy.json").read_text())
     assert (told["version"], told["kind"], told["cheap"], told["strong"]) == (
-        1,
+        2,
         "cascade",
         ["small", "medium"],
         "strong",
@@ -110,6 +110,14 @@ def test_damage_is_told_in_a_sentence(cascade: LearnedRouter, tmp_path: Path, da
 
 def test_a_newer_format_is_refused(cascade: LearnedRouter, tmp_path: Path) -> None:
     text = save(cascade, tmp_path, "mine") / "strategy.json"
-    text.write_text(json.dumps({**json.loads(text.read_text()), "version": 2}))
-    with pytest.raises(WorkspaceError, match="format 2; this version reads 1"):
+    text.write_text(json.dumps({**json.loads(text.read_text()), "version": 3}))
+    with pytest.raises(WorkspaceError, match="format 3; this version reads 2"):
         load(tmp_path, "mine")
+
+
+def test_the_format_before_slices_is_read(cascade: LearnedRouter, tmp_path: Path) -> None:
+    text = save(cascade, tmp_path, "mine") / "strategy.json"
+    told = {**json.loads(text.read_text()), "version": 1}
+    del told["slices"], told["slice_column"]
+    text.write_text(json.dumps(told))
+    assert load(tmp_path, "mine").slice_column is None

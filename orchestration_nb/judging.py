@@ -1,4 +1,4 @@
-"""How a judge asks its model in a comparison: as a run of one request, so that budget, cache and ledger know of it."""
+"""How a judge asks its model: as a run of one request, so that budget, cache and ledger know of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestration_nb.calls import Ask, OutputSchema, Reply, Request, Strategy
+from orchestration_nb.config import Reached
 from orchestration_nb.errors import CallError
 from orchestration_nb.flow import llm
 from orchestration_nb.flows import Apart, Flow, start_apart
 from orchestration_nb.frames import table_of
 from orchestration_nb.ids import RunId
 from orchestration_nb.options import RunOptions
+from orchestration_nb.runs import Run
 from orchestration_nb.workspace import Workspace
 
 JUDGE: Final = "judge"
@@ -23,18 +25,22 @@ _TEXT: Final = "verdict = question(prompt)"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JudgeAsks:
-    """Asks the model of a judge; its money comes out of the comparison's budget, and counts for no strategy."""
+    """Asks the model of a judge; its money comes out of the budget of what it judges, and counts for no strategy."""
 
     workspace: Workspace
     account: RunId
-    """Whose budget it spends: the comparison's."""
+    """Whose budget it spends: the comparison's or the run's."""
     budget_usd: float | None
-    """The most that the comparison may spend; ``None``: the setting."""
+    """The most that may be spent of it in all; ``None``: the setting."""
     concurrency: int
+    on_budget: Reached | None = None
+    """What happens when that is reached; ``None``: the setting."""
     fresh: bool = False
     """Whether an answer that the cache holds is paid again."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    """By which its runs are found in the ledger."""
     _turns: list[asyncio.Semaphore] = field(default_factory=list)
+    _asking: set[Run] = field(default_factory=set)
 
     async def __call__(self, prompt: str, *, model: str, output: OutputSchema) -> Reply:
         """Asks once.
@@ -55,15 +61,23 @@ class JudgeAsks:
             services=self.workspace.services,
             turns=self._shared_turns(),
         )
-        options = RunOptions(
-            budget=self.budget_usd, fresh=self.fresh, tags={**self.tags, "comparison": str(self.account)}
-        )
-        run = await start_apart(flow, table_of([{"prompt": prompt}]), apart, options).done()
-        if run.first_error is not None:
+        options = RunOptions(budget=self.budget_usd, on_budget=self.on_budget, fresh=self.fresh, tags=self.tags)
+        run = start_apart(flow, table_of([{"prompt": prompt}]), apart, options)
+        self._asking.add(run)
+        try:
+            await run.done()
+        finally:
+            self._asking.discard(run)
+        if run.first_error is not None and run.status != "cancelled":
             raise run.first_error
         if not kept:
             raise CallError(f"The judge {model} gave no reply.", billing="no")
         return kept[-1]
+
+    def stop(self) -> None:
+        """Cancels what is being asked."""
+        for run in tuple(self._asking):
+            run.cancel()
 
     def _shared_turns(self) -> asyncio.Semaphore:
         if not self._turns:
