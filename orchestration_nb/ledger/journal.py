@@ -28,6 +28,9 @@ SEGMENT_SECONDS = 24 * 3600.0
 """And so is a file older than this, so that retention by age has whole files to delete."""
 
 
+_BEGINNINGS_AND_ENDS = (RunStarted, RunFinished, ComparisonStarted, ComparisonFinished)
+
+
 class JournalFile:
     """The journal of this process: ``.orchestrate/journal/<boot>-<pid>-<n>.jsonl``.
 
@@ -79,7 +82,7 @@ class JournalFile:
             self._give_up()
             raise refusal from error
         self._size += len(line)
-        if isinstance(event, RunStarted | RunFinished | ComparisonStarted | ComparisonFinished):
+        if isinstance(event, _BEGINNINGS_AND_ENDS):
             self._note_running(event)
 
     def _note_running(self, event: RunStarted | RunFinished | ComparisonStarted | ComparisonFinished) -> None:
