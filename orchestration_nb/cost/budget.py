@@ -7,6 +7,7 @@ what is spent plus its own maximum passes a limit. What a process held that died
 
 from __future__ import annotations
 
+import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -33,7 +34,7 @@ from orchestration_nb.events import BudgetAlert
 from orchestration_nb.ids import RunId
 from orchestration_nb.state import accounts
 from orchestration_nb.state.accounts import Charge, Lost, Passed, Short, Spent
-from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.desk import Desk, Gathering
 from orchestration_nb.state.owners import Owners
 
 __all__ = ["Budgets", "Hold", "LostCall", "RunBudget", "Spender", "Standing", "dollars"]
@@ -75,6 +76,7 @@ class Budgets:
         self._on_alert = on_alert
         self._on_lost = on_lost
         self._line = Line(desk, owners, clock, self._lost)
+        self._ends = Gathering(desk, _end_all, self._ended)
         self._runs: weakref.WeakSet[RunBudget] = weakref.WeakSet()
 
     def open_run(self, spender: Spender, *, limit_usd: float, reached: Reached = "reject") -> RunBudget:
@@ -191,16 +193,29 @@ class Budgets:
     async def _hold(self, charges: Sequence[Charge], facts: bytes) -> int | Short:
         return await self._line.join(charges, facts)
 
-    def _end(self, hold: int, spent: Sequence[Spent], run_id: RunId | None) -> None:
-        def told(passed: list[Passed], _: BaseException | None) -> None:
-            if passed:
-                self._passed(passed, run_id)
-
-        self._desk.post(lambda connection: accounts.end(connection, hold, spent), told)
+    def _end(self, end: _End) -> None:
+        self._ends.add(end)
         self._line.look()
+
+    def _ended(self, ended: list[_End], passed: list[Passed]) -> None:
+        for one in passed:  # the last that spent of it
+            run_id = next((end.run_id for end in reversed(ended) if any(key == one.key for *_, key in end.spent)), None)
+            self._passed([one], run_id)
 
     def _park(self, hold: int, key: str) -> None:
         self._desk.post(lambda connection: accounts.park(connection, hold, key))
+
+
+class _End(NamedTuple):
+    """That a hold is over."""
+
+    hold: int
+    spent: Sequence[Spent]
+    run_id: RunId | None
+
+
+def _end_all(connection: sqlite3.Connection, ended: list[_End]) -> list[Passed]:
+    return accounts.end_all(connection, [(end.hold, end.spent) for end in ended])
 
 
 class _Scope(NamedTuple):
@@ -256,12 +271,18 @@ class RunBudget:
             charges = self._charges(scope, pico, tokens)
             answer = await self._budgets._hold(charges, told)  # noqa: SLF001 - here and below: the three are one mechanism
             if isinstance(answer, int):
-                self._held += pico
-                return Hold(self._budgets, answer, [(one.key, one.amount) for one in charges], usd, self)
+                return self._set_aside(answer, charges, usd)
             if self._budgets._clock.now() < scope.until:  # noqa: SLF001
                 break  # else a period began anew while the call waited
         allowance = next(one for one in scope.allowances if one.account == answer.charge.account)
         raise self._budgets._refused(answer, allowance, self.spender.run_id)  # noqa: SLF001
+
+    def ahead(self, usd: float, *, tokens: int, step: str, facts: bytes) -> MoneyAhead | None:
+        """As :meth:`reserve`, for a transaction that the caller has begun; ``None`` where others wait for money."""
+        if not self._budgets._line.is_free:  # noqa: SLF001
+            return None
+        charges = self._charges(self._scope(step), picodollars(usd), tokens)
+        return MoneyAhead(self._budgets, self, charges, usd, facts)
 
     async def raise_limit(self, budget: str, to_usd: float) -> None:
         """Lets a budget that concerns this run spend up to ``to_usd``: its own, or one of the settings' in its period.
@@ -303,9 +324,43 @@ class RunBudget:
         own, *others = scope.allowances
         return [own.charge(usd, self._spent), *(one.charge(amounts[one.account.kind]) for one in others)]
 
+    def _set_aside(self, hold: int, charges: Sequence[Charge], usd: float) -> Hold:
+        self._held += picodollars(usd)
+        return Hold(self._budgets, hold, [(one.key, one.amount) for one in charges], usd, self)
+
     def _count(self, held: int, spent: int) -> None:
         self._held -= held
         self._spent += spent
+
+
+class MoneyAhead:
+    """Money for one attempt, set aside in somebody else's transaction where it is to be had at once."""
+
+    __slots__ = ("_budgets", "_charges", "_facts", "_hold", "_run", "_taken", "_usd")
+
+    def __init__(self, budgets: Budgets, run: RunBudget, charges: Sequence[Charge], usd: float, facts: bytes) -> None:
+        self._budgets = budgets
+        self._run = run
+        self._charges = charges
+        self._usd = usd
+        self._facts = facts
+        self._taken: int | None = None
+        self._hold: Hold | None = None
+
+    def take(self, connection: sqlite3.Connection) -> bool:
+        """Sets it aside, within the transaction; ``False``: it is not to be had."""
+        self._taken = self._budgets._line.take_now(connection, self._charges, self._facts)  # noqa: SLF001
+        return self._taken is not None
+
+    def committed(self) -> None:
+        """The transaction has ended well."""
+        if self._taken is not None:
+            self._hold = self._run._set_aside(self._taken, self._charges, self._usd)  # noqa: SLF001
+
+    def hold(self) -> Hold | None:
+        """What was set aside, to be had once; ended by whoever has it."""
+        hold, self._hold = self._hold, None
+        return hold
 
 
 class Hold:
@@ -348,7 +403,7 @@ class Hold:
         if self._run is not None:
             run_id = self._run.spender.run_id
             self._run._count(picodollars(self.usd), usd)  # noqa: SLF001
-        self._budgets._end(self._id, spent, run_id)  # noqa: SLF001
+        self._budgets._end(_End(self._id, spent, run_id))  # noqa: SLF001
 
 
 def _most_usd(parts: Iterable[tuple[str, int]]) -> int:

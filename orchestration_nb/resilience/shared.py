@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -13,9 +12,9 @@ from orchestration_nb.clock import Clock
 from orchestration_nb.config import LimitSettings
 from orchestration_nb.errors import StateError
 from orchestration_nb.state import windows
-from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.desk import Desk, Gathering
 from orchestration_nb.state.owners import Owners
-from orchestration_nb.state.windows import Answer, Bounds, Grant, Places, Window
+from orchestration_nb.state.windows import Answer, Bounds, Grant, Move, Places, Window
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -76,6 +75,7 @@ class SharedLimits:
         self._desk = desk
         self._owners = owners
         self._clock = clock
+        self._moves = Gathering(desk, windows.move_all)
 
     async def take(self, bounds: Bounds, tokens: Sequence[int]) -> Answer:
         """Grants as many calls as fit, in the order given.
@@ -87,14 +87,16 @@ class SharedLimits:
         Raises:
             StateError: If the state cannot be written.
         """
-        me, dead = self._owners.me, self._owners.dead
-        # The time is read within the transaction: another process's may have been waited for.
         try:
-            return await self._desk.submit(
-                lambda connection: windows.take(connection, bounds, tokens, now_us=self._now_us(), owner=me, dead=dead)
-            )
+            return await self._desk.submit(lambda connection: self.take_in(connection, bounds, tokens))
         except sqlite3.Error as error:  # its tables are not ours: nobody would be told otherwise, and all would wait
             raise StateError(f"The limits cannot be read from the state of the workspace: {error}.") from error
+
+    def take_in(self, connection: sqlite3.Connection, bounds: Bounds, tokens: Sequence[int]) -> Answer:
+        """The same, within a transaction: a work for the desk."""
+        # The time is read within the transaction: another process's may have been waited for.
+        me, dead = self._owners.me, self._owners.dead
+        return windows.take(connection, bounds, tokens, now_us=self._now_us(), owner=me, dead=dead)
 
     def went_out(self, bounds: Bounds, grant: Grant) -> None:
         """A call that was granted has been sent by now."""
@@ -106,14 +108,13 @@ class SharedLimits:
 
     def undo(self, bounds: Bounds, grant: Grant) -> None:
         """A call was not sent after all."""
-        me = self._owners.me
-        self._desk.post(lambda connection: windows.move(connection, bounds, grant, None, owner=me))
+        self._moves.add(Move(bounds, Grant(grant.latest_us, grant.tokens), None, self._owners.me))
 
     def _correct(self, bounds: Bounds, grant: Grant, latest_us: int, tokens: int, *, ended: bool) -> None:
-        before, after = replace(grant), Grant(latest_us, tokens)
+        before, after = Grant(grant.latest_us, grant.tokens), Grant(latest_us, tokens)
         grant.latest_us, grant.tokens = latest_us, tokens
         owner = self._owners.me if ended else None
-        self._desk.post(lambda connection: windows.move(connection, bounds, before, after, owner=owner))
+        self._moves.add(Move(bounds, before, after, owner))
 
     def _now_us(self) -> int:
         return (self._clock.now() - _EPOCH) // _MICROSECOND

@@ -16,7 +16,7 @@ import random
 import sqlite3
 import weakref
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import StateError, WorkspaceError
@@ -47,6 +47,7 @@ _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQ
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
+_Item = TypeVar("_Item")
 Work = Callable[[sqlite3.Connection], _Answer]
 """What is done within a transaction. It must not wait, and may be done a second time where another work of the same
 transaction fails: what it changes beside the file must bear that."""
@@ -81,19 +82,32 @@ class Desk:
         self._entries: list[_Entry] = []
         self._soon = False
         self._looked_s = 0.0
+        self._posted_s = 0.0
         self._late: asyncio.TimerHandle | None = None
         self._patient: asyncio.Task[None] | None = None
         _all.add(self)
 
-    async def submit(self, work: Work[_Answer]) -> _Answer:
+    async def submit(
+        self, work: Work[_Answer], committed: Callable[[_Answer], None] | None = None, *, apart: bool = False
+    ) -> _Answer:
         """What ``work`` makes of the connection, in a transaction that it shares with others.
+
+        Args:
+            work: What is to be done.
+            committed: Told the answer in the turn in which it was committed, though nobody should wait any more.
+            apart: Where nobody else comes, what was posted is left its time to share a transaction with what follows:
+                ``work`` does not depend on it, or can be submitted again.
 
         Raises:
             StateError: If the file is damaged, cannot be written, or is locked for thirty seconds.
         """
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
-        self.enter(work, functools.partial(_answer, answer))
-        return await answer
+        then = functools.partial(_answer, answer, committed)
+        if apart and self._is_free():
+            self._enter_apart(_Entry(work, then, awaited=True))
+        else:
+            self.enter(work, then)
+        return answer.result() if answer.done() else await answer  # one who is alone need not go round the loop
 
     def enter(self, work: Work[Any], then: Then) -> None:
         """As :meth:`submit`, but ``then`` is called with the outcome, in the same turn in which it was committed."""
@@ -106,9 +120,12 @@ class Desk:
         It is done with the next transaction, within 20 ms; where the file cannot be written, as soon as it can be.
         ``then``, where given, is called in the turn in which it was committed.
         """
+        loop = asyncio.get_running_loop()
+        if not self._entries:
+            self._posted_s = loop.time()
         self._entries.append(_Entry(work, then, awaited=False))
         if self._late is None and not self._soon and self._patient is None:
-            self._late = asyncio.get_running_loop().call_later(LATE_S, self._run)
+            self._late = loop.call_at(self._posted_s + LATE_S, self._run_late)
 
     async def flush(self) -> None:
         """Returns when everything that was posted is in the file.
@@ -137,20 +154,35 @@ class Desk:
         self.flush_now()
         self._file.close()
 
+    def _is_free(self) -> bool:
+        return self._crowd() < 2 and not (self._transacting or self._soon or self._patient is not None)
+
+    def _enter_apart(self, entry: _Entry) -> None:
+        posted, since_s = self._entries, self._posted_s
+        self._entries = [entry]
+        self._run()
+        self._entries, self._posted_s = posted + self._entries, since_s if posted else self._posted_s
+
     def _run_soon(self) -> None:
         if self._soon or self._patient is not None:
             return
-        if self._crowd() < 2 and not self._transacting:
+        if self._is_free():
             self._run()
         else:
             self._soon = True
             asyncio.get_running_loop().call_soon(self._run)
 
+    def _run_late(self) -> None:
+        """What was posted is due, or was done meanwhile: the timer is not set anew for each of a thousand a second."""
+        self._late = None
+        loop = asyncio.get_running_loop()
+        if self._entries and loop.time() < self._posted_s + LATE_S / 2:
+            self._late = loop.call_at(self._posted_s + LATE_S, self._run_late)
+        else:
+            self._run()
+
     def _run(self) -> None:
         self._soon = False
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
         if self._entries and self._patient is None and not self._is_done(self._connection()):
             self._patient = asyncio.get_running_loop().create_task(self._run_patiently())
 
@@ -257,6 +289,50 @@ class Desk:
         self._entries, self._soon, self._late, self._patient = [], False, None, None
 
 
+class Gathering(Generic[_Item]):
+    """Changes of one kind that nobody waits for: all that come between two transactions are one work.
+
+    What each of them would write to the same row is then written once.
+
+    Args:
+        desk: Runs the work, as :meth:`Desk.post` does.
+        work: Makes these changes, in the order in which they came.
+        then: Told the changes and what the work answered, in the turn in which they were committed.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        work: Callable[[sqlite3.Connection, list[_Item]], Any],
+        then: Callable[[list[_Item], Any], None] | None = None,
+    ) -> None:
+        self._desk = desk
+        self._work = work
+        self._then = then
+        self._items: list[_Item] = []
+
+    def add(self, item: _Item) -> None:
+        """Has the change made soon."""
+        self._items.append(item)
+        if len(self._items) == 1:
+            self._desk.post(self._do, self._done)
+
+    def _do(self, connection: sqlite3.Connection) -> Any:
+        return self._work(connection, self._items)
+
+    def _done(self, answer: Any, error: BaseException | None) -> None:
+        items, self._items = self._items, []
+        if error is None:
+            if self._then is not None:
+                self._then(items, answer)
+        elif len(items) > 1:  # whichever it was, the others stand
+            for item in items:
+                alone = Gathering(self._desk, self._work, self._then)
+                alone.add(item)
+        else:
+            _log.error("A change of the state failed.", exc_info=error)
+
+
 def _together(connection: sqlite3.Connection, entries: list[_Entry]) -> list[_Outcome] | None:
     """What the works answered; ``None`` where one of them failed, and nothing was done."""
     connection.execute("begin immediate")
@@ -293,7 +369,11 @@ def _is_the_files(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FILE_TROUBLE
 
 
-def _answer(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
+def _answer(
+    future: asyncio.Future[Any], committed: Callable[[Any], None] | None, answer: Any, error: BaseException | None
+) -> None:
+    if error is None and committed is not None:
+        committed(answer)
     if future.done():
         return  # cancelled meanwhile
     if error is None:
