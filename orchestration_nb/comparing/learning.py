@@ -118,8 +118,7 @@ def learn_strategy(name: str, *, comparison: str = "last", **aims: Unpack[Aims])
         **aims: See :class:`Aims`; models as the comparison names them.
 
     Raises:
-        UsageError: If there is no such comparison, if what it holds is too little to learn from, or scikit-learn is
-            missing.
+        UsageError: If there is no such comparison, if what it holds is too little to learn from, or SciPy is missing.
         WorkspaceError: If the ledger cannot be read.
     """
     workspace = aims.get("workspace") or Workspace.current()
