@@ -143,7 +143,7 @@ def learn_from_scores(name: str, *, flow: str, score: str, **aims: Unpack[Aims])
         **aims: See :class:`Aims`.
 
     Raises:
-        UsageError: If fewer than 100 questions count, or scikit-learn is missing.
+        UsageError: If fewer than 100 questions count, or SciPy is missing.
         UnknownModelError: If there is no such model.
         WorkspaceError: If the ledger cannot be read.
     """
