@@ -70,9 +70,14 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
-    if value is None or value != value:  # noqa: PLR0124 - NaN and NaT, which equal nothing
+    if _is_missing(value):
         return None
     return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _is_missing(value: Any) -> bool:
+    """``None``; NaN and NaT, which equal nothing; and pandas' NA, of which not even that can be asked."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)  # noqa: PLR0124
 
 
 def _moment(value: Any) -> str:

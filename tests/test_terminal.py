@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestration_nb.terminal import Form, printable, write
+from orchestration_nb.terminal import Form, printable, records, write
 
 HOSTILE = {
     "clear the screen": "\x1b[2J\x1b[H",
@@ -95,3 +95,10 @@ def test_table_too_wide_for_the_terminal_becomes_a_block_a_row() -> None:
     assert lines[14].startswith("column_0   \\x1b[2Jxxx")
     assert all(len(line) <= 60 for line in lines)
     assert len(write(frame, "table").splitlines()) == 4
+
+
+def test_what_pandas_calls_missing_is_missing() -> None:
+    frame = pd.DataFrame(
+        {"items": pd.array([None, 3], dtype="Int64"), "at": [pd.NaT, pd.NaT], "usd": [float("nan"), 1.0]}
+    )
+    assert records(frame) == [{"items": None, "at": None, "usd": None}, {"items": 3, "at": None, "usd": 1.0}]

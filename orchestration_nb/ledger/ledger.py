@@ -153,6 +153,13 @@ class Ledger:
         """
         return self._read(lambda connection: shared_items(connection, left, right))
 
+    def has_news(self) -> bool:
+        """Whether something may have been journalled since this ledger was last read; opens no database."""
+        try:
+            return open_segments(self._workspace / FOLDER_NAME / "journal") != self._merged
+        except OSError:  # reading says what is wrong
+            return True
+
     def is_begun(self) -> bool:
         """Whether there is anything to read; makes no folder and opens no file."""
         folder = self._workspace / FOLDER_NAME
@@ -259,6 +266,15 @@ class Ledger:
             WorkspaceError: If the ledger cannot be read.
         """
         return self._read(lambda connection: requests_of(connection, run_id))
+
+    def traces(self, request_ids: Sequence[str]) -> list[RequestTrace]:
+        """Several requests as what happened when, in one reading.
+
+        Raises:
+            UsageError: If the ledger has no such request.
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: [trace(connection, request_id) for request_id in request_ids])
 
     def trace(self, request_id: str) -> RequestTrace:
         """One request as what happened when: calls, attempts, waits.

@@ -1,55 +1,46 @@
-"""``%orchestrate dashboard``: the ledger in a notebook, with filters, the list of runs, one run, one request.
+"""The ledger as widgets: filters, figure, the list of runs, one run, one request.
 
-While a run goes on it refreshes itself; the page says when that was and what it took.
+It follows what is journalled, by this process or another: a look costs some files' sizes, and only news are read, in
+a thread, so that the notebook stays usable. In ipykernel it moves when no cell is executing. The page says when the
+ledger was read and what that took.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import time
-from pathlib import Path
+from copy import deepcopy
 from typing import Any, Final
 
 from IPython.display import display
 
 from orchestration_nb.clock import Clock, SystemClock
-from orchestration_nb.errors import OrchestrationError, UsageError
+from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.ledger import METRIC_GROUPINGS, Ledger, Metrics, Scope
-from orchestration_nb.ledger.metrics import Kind, metric_grouping
-from orchestration_nb.notebook.arguments import Flag, read_flags, read_whole
-from orchestration_nb.notebook.ledger_figure import SHOWN, SLOTS, USUAL, layout, traces, visible
+from orchestration_nb.notebook.drawn import Drawn
+from orchestration_nb.notebook.ledger_figure import CONFIG, SHOWN, SLOTS, USUAL, layout, traces, visible
+from orchestration_nb.notebook.ledger_list import RowList
 from orchestration_nb.notebook.ledger_page import (
+    REQUEST_HEADER,
+    REQUEST_NUMBERS,
+    RUN_HEADER,
+    RUN_NUMBERS,
     groups_table,
     head_card,
-    request_label,
+    request_rows,
     run_card,
     run_rows,
-    static_bundle,
-    static_figure,
-    write_dashboard,
+    saved_bundles,
 )
-from orchestration_nb.notebook.screen import has_outputs
-from orchestration_nb.notebook.session import Session
+from orchestration_nb.notebook.screen import OutputScreen
 from orchestration_nb.notebook.waterfall import TRACE_HEADER, trace_rows, trace_sentence, waterfall
 from orchestration_nb.pages import markup
 from orchestration_nb.terminal import printable
-from orchestration_nb.workspace import Workspace
 
-MIME: Final = "application/vnd.plotly.v1+json"
 WIDGET: Final = "application/vnd.jupyter.widget-view+json"
-DASHBOARD_USAGE: Final = (
-    "%orchestrate dashboard [by model|step|flow|strategy|all|tag:NAME] [--days N] [--flow NAME] "
-    "[--kind real|simulated] [--html FILE]"
-)
-REFRESH_S: Final = 3.0
-"""How long a dashboard stands while a run goes on."""
-LOOK_S: Final = 10.0
-"""How long it stands otherwise before it looks whether a run has begun."""
+LOOK_S, SELDOM_S = 2.0, 30.0
+"""Between two looks whether something was journalled; where reading takes long, up to four times as long as that."""
 ALL_DAYS: Final = 0.0
 """Stands for all days, as an empty text for all flows: a control that holds ``None`` shows nothing."""
-WIDTH_PX: Final = 1170
-"""Of the figures: what a laptop's screen leaves; a widget that is drawn before it is placed cannot know."""
 _RANGES: Final = (
     ("last hour", 1 / 24),
     ("last 24 hours", 1.0),
@@ -59,70 +50,30 @@ _RANGES: Final = (
     ("all", ALL_DAYS),
 )
 _KINDS: Final = (("real, else simulated", ""), ("real", "real"), ("simulated", "simulated"))
-_followers: set[asyncio.Task[None]] = set()
-
-
-def _kind(flag: str, text: str) -> Kind:
-    if text == "real":
-        return "real"
-    if text == "simulated":
-        return "simulated"
-    raise UsageError(f"{flag} is `real` or `simulated`, not {text!r}.", hint=DASHBOARD_USAGE)
-
-
-DASHBOARD_FLAGS: Final = (
-    Flag(name="--days", value="N", about="the last days, of 24 hours each", read=read_whole),
-    Flag(name="--flow", value="NAME", about="only the calls of this flow"),
-    Flag(name="--kind", value="real|simulated", about="which calls; never both in one sum", read=_kind),
-    Flag(name="--html", value="FILE", about="write it as one HTML file that needs no kernel and no network"),
-)
-
-
-def dashboard(session: Session, rest: str) -> None:
-    """Shows the ledger's dashboard, or writes it to a file."""
-    words, values = read_flags(rest, DASHBOARD_FLAGS, DASHBOARD_USAGE)
-    scope = Scope(
-        by=_by(words), days=values.get("days", 30), flow=values.get("flow"), kind=values.get("kind")
-    )  # fmt: skip
-    ledger = Workspace.current().ledger
-    if "html" in values:
-        path = Path(values["html"])
-        size = write_dashboard(ledger, scope, path)
-        print(f"{printable(str(path))} is written, {size / 1e6:.1f} MB: it opens with no kernel and no network.")  # noqa: T201
-        return
-    if not has_outputs(session.shell):
-        display(static_bundle(ledger.metrics(scope)), raw=True)  # type: ignore[no-untyped-call]
-        return
-    board = Dashboard(ledger, scope)
-    board.show()
-    task = asyncio.get_running_loop().create_task(board.follow(), context=contextvars.Context())
-    _followers.add(task)
-    task.add_done_callback(_followers.discard)
-
-
-def _by(words: list[str]) -> str:
-    named = words[1:] if words[:1] == ["by"] else words
-    if len(named) > 1 or (words and not named):
-        raise UsageError(f"Calls cannot be told apart by {' '.join(words)!r}.", hint=DASHBOARD_USAGE)
-    return metric_grouping(named[0]) if named else "model"
+_ALIVE: Final = "The dashboard lives as long as its kernel; as it was when it was drawn, it stands below."
 
 
 class Dashboard:
-    """The widgets: each is the browser's own control, so that the keyboard reaches it.
+    """The widgets; the keyboard reaches each.
 
     Args:
         ledger: What is shown.
         scope: What is shown first.
-        clock: Times the refreshing.
+        clock: Times the reading, the drawing and the following.
     """
 
     def __init__(self, ledger: Ledger, scope: Scope, clock: Clock | None = None) -> None:
         import ipywidgets  # noqa: PLC0415 - half a second
-        import plotly.graph_objects as go  # noqa: PLC0415 - slow to load
+        from plotly.graph_objects import FigureWidget  # noqa: PLC0415 - two seconds, which are not the ledger's
 
         self._ledger, self._clock = ledger, clock or SystemClock()
-        self.metrics: Metrics = ledger.metrics(scope)
+        self._saved = (OutputScreen(self._clock), OutputScreen(self._clock))
         self._setting = False
+        self.took_s = 0.0
+        """What the last reading and drawing took."""
+        drawn = Drawn(self._clock)
+        self.metrics: Metrics = ledger.metrics(scope)
+        drawn.has_read()
         style = {"description_width": "initial"}
         self.by = ipywidgets.Dropdown(description="By", style=style, layout={"width": "150px"})
         self.days = ipywidgets.Dropdown(description="Range", style=style, layout={"width": "180px"})
@@ -136,44 +87,52 @@ class Dashboard:
         self.again = ipywidgets.Button(description="Refresh", icon="refresh", layout={"width": "100px"})
         self.said, self.head, self.groups = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self.run, self.request = ipywidgets.HTML(), ipywidgets.HTML()
-        self.runs = ipywidgets.Select(rows=7, layout={"width": "auto"})
-        self.requests = ipywidgets.Select(rows=7, layout={"width": "auto"})
-        self._drawn, self._axes = traces(self.metrics, slots=SLOTS), {**layout(self.metrics), "width": WIDTH_PX}
-        self.figure = go.FigureWidget(self._drawn, self._axes)
+        self.runs = RowList("Runs, newest first", RUN_HEADER, RUN_NUMBERS, self._show_run)
+        self.requests = RowList(
+            "Requests of the run, failed and slowest first", REQUEST_HEADER, REQUEST_NUMBERS, self._show_request
+        )
+        self._drawn, self._axes = traces(self.metrics, slots=SLOTS), layout(self.metrics)
+        self.figure = FigureWidget(self._drawn, self._axes)
+        self.figure._config = CONFIG  # noqa: SLF001 - plotly has no public name for it
         self.waterfall = ipywidgets.VBox()
-        self._whole = ipywidgets.VBox(self._parts(ipywidgets))
-        self._offer(scope)
+        self.whole = self._put_together(ipywidgets)
+        self._tell(drawn, scope)
+        self._show_run("")
         self._listen()
 
-    def _parts(self, ipywidgets: Any) -> list[Any]:
+    def _put_together(self, ipywidgets: Any) -> Any:
         controls = ipywidgets.HBox(
             [self.by, self.days, self.flow, self.kind, self.percentile, self.again], layout={"flex_flow": "row wrap"}
         )
-        runs = ipywidgets.VBox([ipywidgets.Label("Runs, newest first"), self.runs], layout={"width": "50%"})
-        worst = ipywidgets.Label("Requests of the run, failed and slowest first")
-        requests = ipywidgets.VBox([worst, self.requests], layout={"width": "50%"})
-        lists = ipywidgets.HBox([runs, requests])
-        return [self.head, controls, self.said, self.figure, self.groups, lists, self.request, self.waterfall, self.run]
+        parts = [
+            *(self.head, controls, self.said, self.figure, self.groups, self.runs.widget),
+            *(self.requests.widget, self.request, self.waterfall, self.run),
+        ]
+        whole = ipywidgets.VBox(parts, layout={"width": "100%"})
+        whole.add_class("onb-ledger")
+        return whole
 
     def show(self) -> None:
-        """Draws it for the first time, with what a reader without a kernel sees instead."""
-        began_s = time.perf_counter()
-        self._tell(began_s, began_s, began_s)
-        bundle = static_bundle(self.metrics)
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._whole.model_id}
-        display({WIDGET: view, MIME: static_figure(self.metrics), **bundle}, raw=True)  # type: ignore[no-untyped-call]
+        """Draws it for the first time, and below it what a reader without a kernel sees instead."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.whole.model_id}
+        display({WIDGET: view, "text/plain": _ALIVE}, raw=True)  # type: ignore[no-untyped-call]
+        self.save()
+
+    def save(self) -> None:
+        """Draws what the notebook keeps, or draws it again."""
+        for screen, bundle in zip(self._saved, saved_bundles(self.metrics, self._told), strict=True):
+            screen.show(bundle)
 
     def refresh(self) -> None:
         """Reads the ledger again and draws what has changed."""
-        began_s = time.perf_counter()
+        drawn = Drawn(self._clock)
         try:
-            self.metrics = self._ledger.metrics(self.scope)
+            metrics = self._ledger.metrics(self.scope)
         except OrchestrationError as error:
-            self.said.value = markup.page(markup.wrong(f"{error} {error.hint}"))
+            self.complain(f"{error} {error.hint}")
             return
-        read_s = time.perf_counter()
-        self._draw()
-        self._tell(began_s, read_s, time.perf_counter())
+        drawn.has_read()
+        self._put(metrics, drawn)
 
     @property
     def scope(self) -> Scope:
@@ -186,17 +145,36 @@ class Dashboard:
         )
 
     async def follow(self) -> None:
-        """Refreshes while a run goes on, until the widget is closed."""
-        while self._whole.comm is not None:
-            await self._clock.sleep(REFRESH_S if self.metrics.is_running else LOOK_S)
-            if self._whole.comm is not None:
-                self.refresh()
+        """Refreshes when something was journalled, until the widget is closed."""
+        while self.whole.comm is not None:
+            await self._clock.sleep(min(SELDOM_S, max(LOOK_S, 4 * self.took_s)))
+            if self.whole.comm is not None and self._ledger.has_news():
+                await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        scope, drawn, ran = self.scope, Drawn(self._clock), self.metrics.is_running
+        try:
+            metrics = await asyncio.to_thread(self._ledger.metrics, scope)
+        except OrchestrationError as error:
+            self.complain(f"{error} {error.hint}")
+            return
+        if scope != self.scope:  # somebody chose something else meanwhile, which was read at once
+            return
+        drawn.has_read()
+        self._put(metrics, drawn)
+        if ran and not metrics.is_running:
+            self.save()
+
+    def _put(self, metrics: Metrics, drawn: Drawn) -> None:
+        before = dict(zip(self.metrics.runs["run_id"], self.metrics.runs["status"], strict=True))
+        self.metrics = metrics
+        self._draw()
+        if before.get(self.runs.chosen) == "running":
+            self._show_run(self.runs.chosen)
+        self._tell(drawn, metrics.scope)
 
     def _draw(self) -> None:
-        drawn, axes = (
-            traces(self.metrics, self.percentile.value, slots=SLOTS),
-            {**layout(self.metrics), "width": WIDTH_PX},
-        )
+        drawn, axes = traces(self.metrics, self.percentile.value, slots=SLOTS), layout(self.metrics)
         with self.figure.batch_update():
             for held, old, new in zip(self.figure.data, self._drawn, drawn, strict=True):
                 # Plotly looks at each value that it is given: what stays as it was is not given again.
@@ -205,15 +183,23 @@ class Dashboard:
                     held.update(changed, overwrite=True)
             if axes != self._axes:
                 self.figure.layout.update(axes)
+        # A page that is opened or loaded again later is drawn from these, which plotly fills at the beginning only.
+        self.figure._widget_data = deepcopy(self.figure._data)  # noqa: SLF001
+        self.figure._widget_layout = deepcopy(axes)  # noqa: SLF001
         self._drawn, self._axes = drawn, axes
 
-    def _tell(self, began_s: float, read_s: float, drawn_s: float) -> None:
+    def _tell(self, drawn: Drawn, scope: Scope) -> None:
         self.head.value = markup.page(head_card(self.metrics))
         self.groups.value = markup.page(groups_table(self.metrics))
-        self._offer(self.metrics.scope)
-        took = f" in {drawn_s - began_s:.2f} s (ledger {read_s - began_s:.2f} s)" if drawn_s > began_s else ""
-        going_on = f" A run goes on: again every {REFRESH_S:g} s." if self.metrics.is_running else ""
-        self.said.value = markup.page(markup.dim(f"Refreshed {self._clock.now():%H:%M:%S} UTC{took}.{going_on}"))
+        self._offer(scope)
+        self.took_s = drawn.took_s
+        self._told = drawn.sentence()
+        going_on = " A run goes on, which this follows." if self.metrics.is_running else ""
+        self.said.value = markup.page(markup.dim(f"{self._told}{going_on}"))
+
+    def complain(self, sentence: str) -> None:
+        """Says what is wrong, in the place of when it was drawn."""
+        self.said.value = markup.page(markup.wrong(sentence))
 
     def _offer(self, scope: Scope) -> None:
         """Puts what can be chosen into the controls, without taking it for a choice of the user's."""
@@ -228,51 +214,54 @@ class Dashboard:
             _offer(self.days, ranges, scope.days or ALL_DAYS)
             flows = dict.fromkeys((*self.metrics.flows, *filter(None, [scope.flow])))
             _offer(self.flow, [("all", ""), *((printable(name), name) for name in flows)], scope.flow or "")
-            listed = [(" · ".join(row), run_id) for row, run_id in zip(
-                run_rows(self.metrics.runs), self.metrics.runs["run_id"], strict=True)]  # fmt: skip
-            held = self.runs.value
-            _offer(self.runs, [(printable(text), run_id) for text, run_id in listed], held)
         finally:
             self._setting = False
+        self.runs.offer(list(self.metrics.runs["run_id"]), run_rows(self.metrics.runs))
 
     def _listen(self) -> None:
         for control in (self.by, self.days, self.flow, self.kind):
             control.observe(lambda _change: None if self._setting else self.refresh(), "value")
         self.again.on_click(lambda _button: self.refresh())
         self.percentile.observe(lambda _change: self._choose_percentile(), "value")
-        self.runs.observe(lambda _change: None if self._setting else self._show_run(), "value")
-        self.requests.observe(lambda _change: None if self._setting else self._show_request(), "value")
 
     def _choose_percentile(self) -> None:
         shown = visible(self.metrics, self.percentile.value, slots=SLOTS)
         with self.figure.batch_update():
             for trace, one in zip(self.figure.data, shown, strict=True):
                 trace.visible = one
+        self._drawn = [{**old, "visible": one} for old, one in zip(self._drawn, shown, strict=True)]
 
-    def _show_run(self) -> None:
-        run_id = self.runs.value
-        self.request.value, self.waterfall.children = "", ()
-        if run_id is None:
+    def _show_run(self, run_id: str) -> None:
+        self.requests.show(bool(run_id))
+        if not run_id:
+            self.run.value = ""
+            self.requests.offer([], [])
             return
-        self.run.value = markup.page(run_card(self._ledger.run(run_id)))
-        found = self._ledger.requests(run_id)
-        self._setting = True
         try:
-            listed = [(printable(request_label(row)), row.request_id) for row in found.itertuples()]
-            _offer(self.requests, listed, None)
-        finally:
-            self._setting = False
-
-    def _show_request(self) -> None:
-        import plotly.graph_objects as go  # noqa: PLC0415
-
-        if self.requests.value is None:
+            found, requests = self._ledger.run(run_id), self._ledger.requests(run_id)
+        except OrchestrationError as error:  # deleted meanwhile
+            self.complain(f"{error} {error.hint}")
             return
-        trace = self._ledger.trace(self.requests.value)
+        self.run.value = markup.page(run_card(found))
+        self.requests.offer(list(requests["request_id"]), request_rows(requests))
+
+    def _show_request(self, request_id: str) -> None:
+        from plotly.graph_objects import FigureWidget  # noqa: PLC0415
+
+        if not request_id:
+            self.request.value, self.waterfall.children = "", ()
+            return
+        try:
+            trace = self._ledger.trace(request_id)
+        except OrchestrationError as error:
+            self.complain(f"{error} {error.hint}")
+            return
         table = markup.part("As a table", markup.table(TRACE_HEADER, trace_rows(trace)))
         self.request.value = markup.page(markup.dim(trace_sentence(trace)), table)
         drawn = waterfall(trace)
-        self.waterfall.children = (go.FigureWidget(drawn["data"], {**drawn["layout"], "width": WIDTH_PX}),)
+        figure = FigureWidget(drawn["data"], drawn["layout"])
+        figure._config = CONFIG  # noqa: SLF001
+        self.waterfall.children = (figure,)
 
 
 def _offer(control: Any, options: list[tuple[str, Any]], value: Any) -> None:

@@ -26,6 +26,9 @@ TRACES_OF_A_GROUP: Final = 6
 _MARKS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "circle-open")
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px 2px 1px 2px", "2px 4px", "solid")
 _HATCHES: Final = ("", "/", "\\", "x", "-", "|", "+", ".", "")
+_SIGNS: Final = "●■◆▲✚✖★▼○"
+"""The marks as characters, before each name: so that a line's name is found without its colour."""
+CONFIG: Final = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 _LEFT, _RIGHT = [0.0, 0.47], [0.53, 1.0]
 _TOP, _BOTTOM = [0.61, 1.0], [0.0, 0.39]
 
@@ -35,7 +38,7 @@ def ledger_figure(metrics: Metrics, percentile: str = USUAL) -> dict[str, Any]:
     return {
         "data": traces(metrics, percentile),
         "layout": layout(metrics),
-        "config": {"displaylogo": False, "displayModeBar": False, "responsive": True},
+        "config": CONFIG,
     }
 
 
@@ -81,7 +84,7 @@ def _bars(metrics: Metrics, group: Group, place: int) -> dict[str, Any]:
     places = sorted(group.buckets)
     return {
         "type": "bar",
-        "name": told(group.name, 28),
+        "name": f"{_SIGNS[place]} {told(group.name, 28)}",
         "legendgroup": f"g{place}",
         "x": [_iso(metrics.buckets[at]) for at in places],
         "y": [group.buckets[at].usd for at in places],
@@ -149,7 +152,7 @@ def layout(metrics: Metrics) -> dict[str, Any]:
         "nticks": 6,
         "range": [_iso(metrics.buckets[0]), _iso(ends)],
     }
-    upward = {**axis, "rangemode": "tozero", "nticks": 5}
+    upward = {**axis, "rangemode": "tozero", "nticks": 5, "exponentformat": "none"}
     money = f"cost, {NO_MONEY}" if metrics.simulated else "spent"
     of = " (simulated)" if metrics.simulated else ""
     titles = (
@@ -233,17 +236,17 @@ def _middle(metrics: Metrics, at: int) -> str:
 
 
 def group_rows(groups: Sequence[Group]) -> list[tuple[str, ...]]:
-    """The groups as texts under :data:`GROUP_HEADER`."""
+    """The groups as texts under :data:`GROUP_HEADER`, each name after the mark of its line."""
     return [
         (
-            group.name,
+            f"{_SIGNS[min(place, MOST_GROUPS)]} {group.name}",
             f"{group.whole.calls:,}",
             usd(group.whole.usd),
             _in_percent(100 * group.whole.error_rate),
             _in_percent(100 * group.whole.hit_rate),
             *(latency(value) for value in group.whole.latency_ms or (math.nan,) * 3),
         )
-        for group in groups
+        for place, group in enumerate(groups)
     ]
 
 

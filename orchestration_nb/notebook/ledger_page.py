@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.ledger import METRIC_GROUPINGS, Ledger, Metrics, Scope
 from orchestration_nb.ledger.runs import RunDetails
+from orchestration_nb.notebook.drawn import Drawn
 from orchestration_nb.notebook.ledger_figure import GROUP_HEADER, SHOWN, USUAL, group_rows, ledger_figure, visible
+from orchestration_nb.notebook.ledger_svg import svg
 from orchestration_nb.notebook.waterfall import TRACE_HEADER, trace_rows, trace_sentence, waterfall
 from orchestration_nb.pages import markup
 from orchestration_nb.pages.figures import MISSING, count, latency, span, text_of, usd
@@ -21,9 +24,15 @@ from orchestration_nb.terminal import printable, records
 if TYPE_CHECKING:
     import pandas as pd
 
+MIME: Final = "application/vnd.plotly.v1+json"
 RUN_HEADER: Final = ("run", "flow", "_status", "began (UTC)", "took", "items", "failed", "calls", "billed", "strategy")
-_RUN_NUMBERS: Final = ("items", "failed", "calls", "billed")
+RUN_NUMBERS: Final = ("took", "items", "failed", "calls", "billed")
+REQUEST_HEADER: Final = ("status", "took", "step", "item", "model", "calls")
+REQUEST_NUMBERS: Final = ("took", "item", "calls")
 _PAGE_RUNS, _PAGE_REQUESTS = 10, 5
+_NO_WIDGET: Final = """<style>.jp-OutputArea-child:has(+.jp-OutputArea-child .onb-saved) .jupyter-widgets:not(:has(*)){
+display:none}</style>"""
+"""Where the kernel is gone, JupyterLab says in the widget's place that it misses a model; this stands below it."""
 
 
 def headline(metrics: Metrics) -> str:
@@ -87,7 +96,7 @@ def run_rows(runs: pd.DataFrame) -> list[tuple[str, ...]]:
 
 def runs_table(runs: pd.DataFrame) -> str:
     """The list of runs as HTML."""
-    return markup.table(RUN_HEADER, run_rows(runs), _RUN_NUMBERS)
+    return markup.table(RUN_HEADER, run_rows(runs), RUN_NUMBERS)
 
 
 def run_card(found: RunDetails) -> str:
@@ -125,26 +134,47 @@ def _text(name: str, value: Any) -> str:
     return latency(value) if name.endswith("_ms") else text_of(value)
 
 
-def request_label(row: Any) -> str:
-    """A request of the list in a line."""
-    error = f" {row.error_type}" if isinstance(row.error_type, str) else ""
-    return (
-        f"{row.status}{error} · {latency(row.latency_ms)} · {row.step} · item {row.item} · "
-        f"{row.model or 'no model'} · {count(int(row.calls), 'call')}"
-    )
+def request_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The requests of a run as texts under :data:`REQUEST_HEADER`."""
+    return [
+        (
+            " ".join(filter(None, (row["status"], row["error_type"]))),
+            latency(row["latency_ms"]) if row["latency_ms"] is not None else MISSING,
+            str(row["step"]),
+            text_of(row["item"]),
+            str(row["model"] or "no model"),
+            text_of(row["calls"]),
+        )
+        for row in records(requests)
+    ]
 
 
-def static_bundle(metrics: Metrics) -> dict[str, Any]:
-    """Figure, tables and text for whoever opens the notebook without a kernel."""
-    body = markup.page(
-        head_card(metrics), groups_table(metrics), markup.part("Runs", runs_table(metrics.runs.head(20)))
-    )
-    text = [headline(metrics)]
+def static_bundle(metrics: Metrics, drawn: str) -> dict[str, Any]:
+    """Tables and text for whoever opens the notebook without a kernel.
+
+    Args:
+        metrics: What is told.
+        drawn: When it was drawn, and what that took.
+    """
+    runs = markup.part("Runs", runs_table(metrics.runs.head(20)))
+    body = markup.page(head_card(metrics), markup.dim(drawn), groups_table(metrics), runs)
+    text = [f"{headline(metrics)}\n{drawn}"]
     if metrics.groups:
         text.append(table_text(groups_header(metrics), group_rows(metrics.groups[:100]), width=48))
     if len(metrics.runs):
         text.append(table_text(tuple(name.lstrip("_") for name in RUN_HEADER), run_rows(metrics.runs.head(20))))
     return {"text/html": body, "text/plain": "\n\n".join(map(printable, text))}
+
+
+def saved_bundles(metrics: Metrics, drawn: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a notebook keeps of the dashboard: tables, and the figure, which is a picture where no script draws it."""
+    tables = static_bundle(metrics, drawn)
+    figure = {
+        MIME: static_figure(metrics),
+        "image/svg+xml": svg(ledger_figure(metrics)),
+        "text/plain": "The same as a figure: spend, latency, errors and cache hits over time.",
+    }
+    return {**tables, "text/html": f'<div class="onb-saved">{_NO_WIDGET}{tables["text/html"]}</div>'}, figure
 
 
 def static_figure(metrics: Metrics) -> dict[str, Any]:
@@ -162,60 +192,66 @@ def static_figure(metrics: Metrics) -> dict[str, Any]:
     return {**drawn, "layout": {**drawn["layout"], "updatemenus": [menu]}}
 
 
-def write_dashboard(ledger: Ledger, scope: Scope, path: Path) -> int:
+def write_dashboard(ledger: Ledger, scope: Scope, path: Path, clock: Clock | None = None) -> int:
     """Writes the dashboard as one HTML file and returns its size in bytes.
 
     Raises:
         UsageError: If it cannot be written there, or calls cannot be told apart by what the scope says.
         WorkspaceError: If the ledger cannot be read.
     """
-    return write_page(dashboard_page(ledger, scope), path)
+    return write_page(dashboard_page(ledger, scope, clock), path)
 
 
-def dashboard_page(ledger: Ledger, scope: Scope) -> str:
+def dashboard_page(ledger: Ledger, scope: Scope, clock: Clock | None = None) -> str:
     """The dashboard as one HTML file: each grouping, the list of runs, the newest runs, and their worst requests."""
+    drawn = Drawn(clock or SystemClock())
     found = [ledger.metrics(replace(scope, by=by)) for by in dict.fromkeys((scope.by, *METRIC_GROUPINGS))]
-    names = [one.scope.by for one in found]
-    lines = {
-        "figures": {one.scope.by: ledger_figure(one) for one in found},
-        "told": {one.scope.by: markup.page(groups_table(one)) for one in found},
-        "shown": {one.scope.by: {name: visible(one, name, slots=len(one.drawn)) for name in SHOWN} for one in found},
-    }
     runs = found[0].runs
-    held: dict[str, Any] = {"lines": lines}
-    requests = _requests(ledger, list(runs["run_id"][:_PAGE_RUNS]))
+    newest = list(runs["run_id"][:_PAGE_RUNS])
+    requests = _requests(ledger, newest)
+    cards = [markup.part(f"Run {run_id[-8:]}", run_card(ledger.run(run_id))) for run_id in newest]
+    drawn.has_read()
+    held: dict[str, Any] = {"lines": _lines(found)}
+    percentiles = [USUAL, *(name for name in SHOWN if name != USUAL)]
+    body = [
+        choice("lines", "By", [(one.scope.by, one.scope.by) for one in found]),
+        choice("lines", "Latency", [(name, name) for name in percentiles], suffix="shown"),
+        '<div class="figure" id="lines"></div><div id="lines-told"></div>',
+        markup.page(markup.part("Runs", runs_table(runs))),
+    ]
     if requests:
         held["request"] = {
             "figures": {name: figure for name, _, figure, _ in requests},
             "told": {name: told for name, _, _, told in requests},
         }
-    cards = "".join(
-        markup.part(f"Run {run_id[-8:]}", run_card(ledger.run(run_id))) for run_id in runs["run_id"][:_PAGE_RUNS]
-    )
-    percentiles = choice("lines", "Latency", [(name, name) for name in (USUAL, *SHOWN) if name in SHOWN][:1]
-                         + [(name, name) for name in SHOWN if name != USUAL], suffix="shown")  # fmt: skip
-    body = [
-        markup.page(head_card(found[0])),
-        choice("lines", "By", [(name, name) for name in names]), percentiles,
-        '<div class="figure" id="lines"></div><div id="lines-told"></div>',
-        markup.page(markup.part("Runs", runs_table(runs))),
-    ]  # fmt: skip
-    if requests:
         listed = [(name, label) for name, label, _, _ in requests]
         body += [
             choice("request", "A request", listed),
             '<div class="figure" id="request"></div><div id="request-told"></div>',
         ]
-    return page("The ledger of a workspace", "".join([*body, markup.page(cards)]), held)
+    top = markup.page(head_card(found[0]), markup.dim(drawn.sentence()))
+    return page("The ledger of a workspace", "".join([top, *body, markup.page("".join(cards))]), held)
+
+
+def _lines(found: Sequence[Metrics]) -> dict[str, Any]:
+    """The figures of each grouping, what is told of them, and which traces a percentile shows."""
+    return {
+        "figures": {one.scope.by: ledger_figure(one) for one in found},
+        "told": {one.scope.by: markup.page(groups_table(one)) for one in found},
+        "shown": {one.scope.by: {name: visible(one, name, slots=len(one.drawn)) for name in SHOWN} for one in found},
+    }
 
 
 def _requests(ledger: Ledger, runs: Sequence[str]) -> list[tuple[str, str, dict[str, Any], str]]:
     """The worst requests of each run: id, label, figure and what is told of it."""
-    listed = []
+    labels: dict[str, str] = {}
     for run_id in runs:
-        for row in ledger.requests(run_id).head(_PAGE_REQUESTS).itertuples():
-            trace = ledger.trace(str(row.request_id))
-            told = markup.page(markup.dim(trace_sentence(trace)), markup.table(TRACE_HEADER, trace_rows(trace)))
-            label = f"run {run_id[-8:]}: {request_label(row)}"
-            listed.append((str(row.request_id), label, waterfall(trace), told))
+        worst = ledger.requests(run_id).head(_PAGE_REQUESTS)
+        for request_id, row in zip(worst["request_id"], request_rows(worst), strict=True):
+            labels[request_id] = f"run {run_id[-8:]}: {' · '.join(row[:3])} · item {row[3]} · {row[4]}"
+    listed = []
+    for trace in ledger.traces(list(labels)):
+        told = markup.page(markup.dim(trace_sentence(trace)), markup.table(TRACE_HEADER, trace_rows(trace)))
+        request_id = str(trace.request["request_id"])
+        listed.append((request_id, labels[request_id], waterfall(trace), told))
     return listed

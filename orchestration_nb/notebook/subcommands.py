@@ -15,7 +15,7 @@ from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, COMPARE_USAGE
 from orchestration_nb.notebook.diff_magic import DIFF_USAGE, show_diff
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.learn_magic import LEARN_FLAGS, LEARN_USAGE, learn
-from orchestration_nb.notebook.ledger_dashboard import DASHBOARD_USAGE, dashboard
+from orchestration_nb.notebook.ledger_magic import DASHBOARD_USAGE, dashboard
 from orchestration_nb.notebook.reasons import WHY_USAGE, show_why
 from orchestration_nb.notebook.rollout_magic import ROLLOUT_FLAGS, ROLLOUT_USAGE, WORDS, roll_out
 from orchestration_nb.notebook.session import Session

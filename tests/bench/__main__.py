@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.bench.figures import Figure, Rounds, column, medians, ratios, side_by_side, verdicts
@@ -175,6 +176,39 @@ def alone(bench: Bench) -> list[Figure]:
     ]
 
 
+def dashboard(rounds: int) -> tuple[list[Figure], dict[str, Any]]:
+    """The dashboard over a million calls beside plain queries, and over ten million; and all that was measured."""
+    print("The dashboard of the ledger, over 1 M calls and over 10 M: some minutes.")
+    million, ten = _dashboard(1_000_000, rounds), _dashboard(10_000_000, 0)
+    sides = ("refresh", "live", "queries", "lean")
+    columns = {side: {by: median(found[f"{side}_s"]) for by, found in million["rounds"].items()} for side in sides}
+    print("\n" + side_by_side("1 M calls, s", columns))
+    figures = [
+        Figure(
+            name=f"Dashboard by {by} over 1 M calls, refresh / bare queries",
+            unit="x",
+            bound="at most",
+            target=1.5,
+            rounds=ratios(found["refresh_s"], found["queries_s"]),
+        )
+        for by, found in million["rounds"].items()
+    ]
+    slowest = max(max(found["refresh_s"]) for found in ten["rounds"].values())
+    for name, took_s in (("slowest refresh", slowest), ("HTML file", ten["page_s"])):
+        figures.append(
+            Figure(name=f"Dashboard over 10 M calls, {name}", unit="s", bound="at most", target=60, rounds=[took_s])
+        )
+    return figures, {"1 M": million, "10 M": ten}
+
+
+def _dashboard(calls: int, rounds: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.bench.dashboard", str(calls), str(rounds)]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
 def main() -> int:
     """Measures everything; the exit code says that it was measured, the table whether it is good."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -184,13 +218,15 @@ def main() -> int:
     with server() as root:
         bench = Bench(root=root, peer_python=options.peer_python, rounds=options.rounds)
         figures = [*alone(bench), *cpu(bench), *wall(bench)]
+    drawn, dashboards = dashboard(options.rounds)
+    figures += drawn
     print("\n" + verdicts(figures))
     results: dict[str, Any] = {
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": bench.versions,
         "figures": [one.as_json() for one in figures],
-        "measured": bench.measured,
+        "measured": {**bench.measured, "Dashboard": dashboards},
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1))

@@ -99,7 +99,8 @@ def notebook_of(*cells: str) -> Any:
     return notebook
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
+    """Of a server whose settings, files and kernels are a test's own."""
     for name, value in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +141,7 @@ def server(home: Path, folder: Path) -> Iterator[Server]:
     command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
     log = home / "server.log"
     with log.open("w") as out:
-        process = subprocess.Popen(command, env=_environment(home), cwd=folder, stdout=out, stderr=out)
+        process = subprocess.Popen(command, env=environment(home), cwd=folder, stdout=out, stderr=out)
     try:
         record = home / "runtime" / f"jpserver-{process.pid}.json"
         until(lambda: _url(record) or process.poll() is not None, "JupyterLab's start", within_s=START_S)
@@ -165,6 +166,8 @@ class NotebookPage:
     server: Server
     dialogs: list[str] = field(default_factory=list)
     """What the page popped up."""
+    path: str = ""
+    """The notebook that is open, under the server's folder."""
     strangers: list[str] = field(default_factory=list)
     """Addresses outside the server that the page asked for."""
 
@@ -182,6 +185,7 @@ class NotebookPage:
 
     def open(self, path: str) -> None:
         """Opens a notebook and waits for its kernel."""
+        self.path = path
         self.page.goto(f"{self.server.url}doc/tree/{path}?token={self.server.token}")
         until(self._kernel_is_ready, "the kernel", within_s=START_S)
 

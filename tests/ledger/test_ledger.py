@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestration_nb.errors import UsageError, WorkspaceError
-from orchestration_nb.ledger import Ledger
+from orchestration_nb.ledger import JournalFile, Ledger
 from tests.ledger import happened
 from tests.ledger.conftest import Write, python
 
@@ -104,3 +104,18 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
     small, large = (int(python(script, tmp_path / str(count), count)) for count in (4_000, 40_000))
     assert large < small + 150, f"{small} MB for a journal of 12 MB, {large} MB for one of 120 MB"
+
+
+def test_news_are_what_was_journalled_since_the_last_reading(tmp_path: Path, ledger: Ledger) -> None:
+    journal = JournalFile(tmp_path)
+    journal.write(happened.run_started())
+    assert ledger.has_news()
+    ledger.merge()
+    assert not ledger.has_news()
+    journal.write(happened.call())
+    assert ledger.has_news()
+    ledger.merge()
+    journal.close()
+    assert ledger.has_news(), "a process that ended ends its runs"
+    ledger.merge()
+    assert not ledger.has_news()

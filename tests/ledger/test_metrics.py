@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 from datetime import datetime, timedelta
+from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from orchestration_nb.errors import UsageError
 from orchestration_nb.events import Event
 from orchestration_nb.ledger import Ledger, Metrics, Scope
 from orchestration_nb.ledger.metrics import MOST_BUCKETS, MOST_GROUPS, buckets, metric_grouping
+from tests.bench.dashboard import GROUPINGS, sums_by_hand
+from tests.bench.month import fill
 from tests.ledger import happened
 from tests.ledger.conftest import Write
 
@@ -102,6 +106,26 @@ class TestSums:
         assert [run[0] for run in ledger.metrics(Scope(flow="triage")).runs["run_id"]] == ["a"]
         assert list(ledger.metrics(Scope(days=2)).runs["calls"]) == [5]
         assert not ledger.metrics(Scope()).is_running, "runs whose process is gone are no longer running"
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+def test_sums_are_those_of_plain_queries(tmp_path: Path, by: str) -> None:
+    found = fill(tmp_path, 6000, NOW).metrics(Scope(by=by))
+    with duckdb.connect(str(tmp_path / ".orchestrate" / "ledger.duckdb"), read_only=True) as connection:
+        rows = sums_by_hand(connection, by, NOW - timedelta(days=31), found.bucket_s)
+    groups = {group.name: group for group in found.groups}
+    wholes = 0
+    for bucket, name, *numbers, latency_ms in rows:
+        group = groups[{None: "(no tag)", "all": "all calls"}.get(name, name)]
+        if bucket is not None and not group.buckets:
+            continue  # of the many that are drawn as one
+        sums = group.whole if bucket is None else group.buckets[found.buckets.index(bucket)]
+        wholes += bucket is None
+        assert (sums.calls, sums.errors, sums.hits) == (numbers[0], *numbers[2:])
+        assert sums.usd == pytest.approx(numbers[1])
+        assert sums.latency_ms == pytest.approx(tuple(latency_ms))
+    assert wholes == len(groups)
+    assert sum(len(group.buckets) for group in found.groups) > 30
 
 
 def test_the_many_are_one_line_and_keep_their_rows(write: Write, ledger: Ledger) -> None:
