@@ -8,6 +8,7 @@ ledger was read and what that took.
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from typing import Any, Final
 
 from IPython.display import display
@@ -182,6 +183,9 @@ class Dashboard:
                     held.update(changed, overwrite=True)
             if axes != self._axes:
                 self.figure.layout.update(axes)
+        # A page that is opened or loaded again later is drawn from these, which plotly fills at the beginning only.
+        self.figure._widget_data = deepcopy(self.figure._data)  # noqa: SLF001
+        self.figure._widget_layout = deepcopy(axes)  # noqa: SLF001
         self._drawn, self._axes = drawn, axes
 
     def _tell(self, drawn: Drawn, scope: Scope) -> None:

@@ -85,8 +85,8 @@ def test_both_dashboards(browser: Browser, tmp_path: Path) -> None:
         page.on("request", lambda one: asked.append(one.url))
         page.goto(address, timeout=START_S * 1000)
         until(lambda: bars(page.locator("body")) == 30, "a bar for each model and day", within_s=START_S)
-        compared = page.locator(".js-plotly-plot:visible .scatterlayer .textpoint text")
-        until(lambda: "cascade" in compared.all_text_contents(), "the comparison's points", within_s=START_S)
+        compared = page.locator("table.cmp")
+        until(lambda: "cascade" in compared.all_inner_texts()[0], "the comparison's table", within_s=START_S)
         assert not page.locator(".onb-saved:visible").count(), "nothing is said twice"
         page.locator("[role=listbox]").first.focus()
         page.keyboard.press("Enter")

@@ -130,6 +130,7 @@ class TestWidget:
         journal.close()
         board.again.click()
         assert sum(board.figure.data[0].y) == before + 7.0
+        assert sum(board.figure.get_state()["_widget_data"][0]["y"]) == before + 7.0, "for pages that are opened later"
         assert TIMED.search(board.said.value)
         assert "$34.00 spent" in board.head.value
 
