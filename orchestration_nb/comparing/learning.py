@@ -114,8 +114,7 @@ def learn_strategy(
         workspace: Where; the current one unless given.
 
     Raises:
-        UsageError: If there is no such comparison, if what it holds is too little to learn from, or scikit-learn is
-            missing.
+        UsageError: If there is no such comparison, if what it holds is too little to learn from, or SciPy is missing.
         WorkspaceError: If the ledger cannot be read.
     """
     workspace = Workspace.current() if workspace is None else workspace

@@ -277,7 +277,7 @@ def fit(
         seed: Of the folds.
 
     Raises:
-        UsageError: If there are too few labels, if a model has none, or scikit-learn is missing.
+        UsageError: If there are too few labels, if a model has none, or SciPy is missing.
     """
     _check(examples, cheap, strong)
     reads_replies = not set(groups) <= set(PROMPT_GROUPS) and all(model in examples.replies for model in cheap)

@@ -1,6 +1,6 @@
 """The arithmetic of a learned strategy: logistic heads that share what they can, and their calibration.
 
-Fitting takes scikit-learn (the extra ``learned``); what was fitted is plain arrays, and predicting takes numpy alone.
+Fitting takes SciPy (the extra ``learned``); what was fitted is plain arrays, and predicting takes numpy alone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import numpy as np
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.tuning.features import Floats, Rows
+from orchestration_nb.tuning.newton import HeadsLoss, minimised
 
 _STRENGTH: Final = 2.0
 """Inverse of the regularisation, per model that is learned from."""
 _INTERCEPT: Final = 2.0
 """Size of the column that carries each model's level, so that it is hardly regularised."""
+_TOLERANCE: Final = 1e-2
+"""How flat the loss must become, where good and bad replies are alike in number: the rarer the one, the flatter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,33 +58,25 @@ def fit_heads(rows: Rows, own: Floats, quality: Floats, rest: Floats | None) -> 
         rest: (items, other models), learned from as one more model of that many times the weight, or ``None``.
 
     Raises:
-        UsageError: If scikit-learn is missing.
+        UsageError: If SciPy is missing.
     """
-    sparse, logistic = _scikit()
-    plain = sparse.csr_matrix((rows.values, (rows.rows, rows.columns)), shape=rows.shape)
+    sparse = _scipy_sparse()
     heads, columns = quality.shape[1] + (rest is not None), rows.shape[1]
     labels = quality if rest is None else np.column_stack([quality, rest.mean(axis=1)])
     votes = np.ones(heads)
     if rest is not None:
         votes[-1] = rest.shape[1]
-    apart = sparse.block_diag([plain @ sparse.diags(own)] * heads)
-    level = sparse.csr_matrix(_INTERCEPT * np.repeat(np.eye(heads), rows.shape[0], axis=0))
-    stacked = sparse.hstack([sparse.vstack([plain] * heads), apart, level]).tocsr()
-    target, weight = labels.T.ravel(), np.repeat(votes, rows.shape[0])
-    good, bad = np.flatnonzero(target > 0), np.flatnonzero(target < 1)
-    if not (len(good) and len(bad)):  # every reply alike: nothing tells items apart
-        level = 5.0 if len(good) else -5.0
+    good, bad = labels * votes, (1 - labels) * votes
+    yes, no = np.count_nonzero(good), np.count_nonzero(bad)
+    if not (yes and no):  # every reply alike: nothing tells items apart
+        level = 5.0 if yes else -5.0
         return Heads(weights=np.zeros((quality.shape[1], columns)), levels=np.full(quality.shape[1], level))
-    model = logistic(C=_STRENGTH / votes.sum(), solver="liblinear", fit_intercept=False, tol=1e-2)
-    model.fit(
-        stacked[np.concatenate([good, bad])],
-        np.repeat([1, 0], [len(good), len(bad)]),
-        sample_weight=np.concatenate([(target * weight)[good], ((1 - target) * weight)[bad]]),
-    )
-    found = np.asarray(model.coef_[0], dtype=np.float64)
-    shared, apart = found[:columns], found[columns:-heads].reshape(heads, columns)
+    items = sparse.csr_matrix((rows.values, (rows.rows, rows.columns)), shape=rows.shape)
+    strength = _STRENGTH / votes.sum()
+    loss = HeadsLoss.of(items, own, _INTERCEPT, strength * good, strength * bad)
+    shared, apart, levels = loss.parts(minimised(loss, _TOLERANCE * min(yes, no) / (yes + no)))
     used = quality.shape[1]
-    return Heads(weights=shared + own * apart[:used], levels=_INTERCEPT * found[-heads:][:used])
+    return Heads(weights=shared + own * apart.T[:used], levels=_INTERCEPT * levels[:used])
 
 
 def log_loss(chances: Floats, quality: Floats) -> float:
@@ -111,13 +106,12 @@ def _platt(logit: Floats, quality: Floats, steps: int = 50) -> tuple[float, floa
     return max(0.0, float(found[0])), float(found[1])
 
 
-def _scikit() -> tuple[Any, Any]:
+def _scipy_sparse() -> Any:
     try:
-        from scipy import sparse  # noqa: PLC0415 - comes with scikit-learn, which only a fit needs
-        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+        from scipy import sparse  # noqa: PLC0415 - only a fit needs it
     except ImportError as error:
         raise UsageError(
-            "Learning a strategy needs scikit-learn, which is not installed.",
+            "Learning a strategy needs SciPy, which is not installed.",
             hint="Install it with: pip install 'orchestration_nb[learned]'",
         ) from error
-    return sparse, LogisticRegression
+    return sparse
