@@ -20,11 +20,11 @@ demo: $(VENV)/.lab ## run the quickstart notebook here in the terminal (no key, 
 lab: $(VENV)/.lab ## open the quickstart in JupyterLab
 	@$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_quickstart.ipynb
 
+# Bytecode is kept, whatever the environment says: the tests start hundreds of processes.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev ## all tests; what a machine has no browser, aimock or corpus for is skipped with the reason
-	@echo "Fast tests:"
-	@$(PY) -m pytest -q -n 2 -m "not slow and not browser"
-	@echo "Slow tests, three at a time, since most of what they do is wait:"
-	@$(PY) -m pytest -q -n 3 --maxschedchunk=1 -m "slow and not alone and not browser"
+	@echo "All but those that measure seconds or open a browser, four at a time, since much of what they do is wait:"
+	@$(PY) -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder -m "not alone and not browser"
 	@echo "Tests that measure seconds or open a browser, one at a time:"
 	@$(PY) -m pytest -q -m "alone or browser"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import random
@@ -80,20 +81,40 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.endswith(KEY_ENDINGS)]:
         del os.environ[name]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+    # Workers share the cores, where numpy's threads would stand in each other's way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # jsonschema, which nbformat imports, would compile a grammar of addresses for seconds, and nobody asks for it.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
+def _turn(item: pytest.Item) -> int:
+    """Slow tests first, those of one worker before the others; browser tests last."""
+    if item.get_closest_marker("browser"):
+        return 3
+    if not item.get_closest_marker("slow"):
+        return 2
+    return 0 if item.get_closest_marker("xdist_group") else 1
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what cannot run here, unless it is required; puts browser tests last.
+    """Skips what cannot run here, unless it is required; puts slow tests first, browser tests last.
 
-    Playwright, once started, keeps an event loop of its own running in the process, under which no asyncio test can.
+    While the last slow test runs, the other workers of pytest-xdist still have something to do. Playwright, once
+    started, keeps an event loop of its own running in the process, under which no asyncio test can.
     """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=_turn)
     reasons = {need: _missing(need) for need in NEEDS}
     for item in items:
         for need, reason in reasons.items():
             if reason and item.get_closest_marker(need) and need not in _required():
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    """Puts what is loaded by now beyond the garbage collector, which would look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

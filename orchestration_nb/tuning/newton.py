@@ -65,7 +65,7 @@ class HeadsLoss:
     @property
     def width(self) -> int:
         """How many weights there are."""
-        columns, heads = len(self.own), self.good.shape[1]
+        columns, heads = len(self.own), len(self.good[0])
         return columns * (heads + 1) + heads
 
     def parts(self, weights: Floats) -> tuple[Floats, Floats, Floats]:

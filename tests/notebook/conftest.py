@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -36,7 +38,9 @@ def provider(answers: Answers) -> FakeProvider:
 @pytest.fixture
 def shell(_ipython: InteractiveShell, provider: FakeProvider) -> Shell:
     """A plain shell with no variables: no outputs that can be drawn again, no terminal."""
-    _ipython.reset(new_session=True)  # type: ignore[no-untyped-call]
+    with pytest.MonkeyPatch.context() as patch:  # a reset collects garbage: half a second after thousands of tests
+        patch.setattr(gc, "collect", lambda: 0)
+        _ipython.reset(new_session=True)  # type: ignore[no-untyped-call]
     load_ipython_extension(_ipython)
     return Shell(_ipython)
 
