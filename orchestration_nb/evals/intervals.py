@@ -10,6 +10,7 @@ value, thousands of times the usual one, that the items at hand happen not to ho
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from orchestration_nb.errors import UsageError
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.uint8]
 
 DRAWS = 2000
 """Resamples of a bootstrap, unless told otherwise."""
@@ -246,12 +248,24 @@ def paired(ours: ArrayLike, theirs: ArrayLike) -> Floats:
 
 def resamples(n: int, draws: int, seed: int) -> Iterator[Floats]:
     """How often each item is drawn, [items, resamples], in blocks that fit in memory; the same for the same seed."""
+    for counts in _kept(n, draws, seed) if n * draws <= _BLOCK else _drawn(n, draws, seed):
+        yield counts.astype(np.float64)
+
+
+@functools.lru_cache(maxsize=4)
+def _kept(n: int, draws: int, seed: int) -> tuple[Counts, ...]:
+    """The resamples of one comparison, which each of its rows and measures is held against: 4 MB at most."""
+    return tuple(_drawn(n, draws, seed))
+
+
+def _drawn(n: int, draws: int, seed: int) -> Iterator[Counts]:
     dice = np.random.default_rng(seed)
     rows = max(1, _BLOCK // n)
     for start in range(0, draws, rows):
         many = min(rows, draws - start)
         picks = dice.integers(n, size=(many, n), dtype=np.int32) * np.int64(many) + np.arange(many)[:, None]
-        yield np.bincount(picks.ravel(), minlength=many * n).reshape(n, many).astype(np.float64)
+        # no item is drawn so often that its count would not fit into a byte: on average it is drawn once
+        yield np.bincount(picks.ravel(), minlength=many * n).reshape(n, many).astype(np.uint8)
 
 
 def _studentised(table: Floats, draws: int, seed: int) -> list[MeanDifference]:
@@ -302,6 +316,7 @@ def _as_normal(t: float, freedom: int) -> float:
     return math.copysign(z, t)
 
 
+@functools.lru_cache(maxsize=256)
 def _student_quantile(p: float, freedom: int) -> float:
     """Student's quantile for ``p`` above one half, by halving."""
     z = _NORMAL.inv_cdf(p)

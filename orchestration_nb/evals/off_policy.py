@@ -34,7 +34,7 @@ MOST_UNSEEN_SHARE = 0.01
 """Of a strategy's choices, how many may be such as the log could never have made."""
 
 _FOLDS = 5
-_PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, math.inf)
+_PENALTIES = np.array([0.001, 0.01, 0.1, 1.0, 10.0, math.inf])
 """Of the ridge, per item and in units of the features' variance; endless means the mean alone."""
 _LEAST_FOR_RIDGE = 10
 """Items of an action below which its mean stands for its model."""
@@ -229,13 +229,11 @@ def _ridge(features: Floats, reward: Floats) -> Callable[[Floats], Floats]:
     scale = np.where(spread > 0, spread, 1.0)
     left, stretch, right = np.linalg.svd((features - middle) / scale, full_matrices=False)
     along = left.T @ (reward - mean)
-    best, chosen = math.inf, np.zeros_like(stretch)
-    for penalty in _PENALTIES:
-        kept = stretch**2 / (stretch**2 + n * penalty) if penalty < math.inf else np.zeros_like(stretch)
-        free = 1.0 - (1.0 + kept.sum()) / n
-        error = float(np.mean((reward - mean - left @ (kept * along)) ** 2)) / free**2 if free > 0 else math.inf
-        if error < best:
-            best, chosen = error, np.divide(kept, stretch, out=np.zeros_like(stretch), where=stretch > 0)
+    kept = stretch**2 / (stretch**2 + n * _PENALTIES[:, None])  # [penalties, directions]
+    free = 1.0 - (1.0 + kept.sum(axis=1)) / n
+    errors = np.mean((reward - mean - (kept * along) @ left.T) ** 2, axis=1)
+    judged = np.divide(errors, free**2, out=np.full_like(errors, math.inf), where=free > 0)
+    chosen = np.divide(kept[judged.argmin()], stretch, out=np.zeros_like(stretch), where=stretch > 0)
     slope = right.T @ (chosen * along) / scale
     low, high = float(reward.min()), float(reward.max())
     return lambda held: np.clip(mean + (held - middle) @ slope, low, high)

@@ -70,7 +70,7 @@ def recorded() -> Recorded:
 
 async def play(strategy: LearningStrategy, recorded: Recorded, order: NDArray[Any], seed: int) -> Array:
     """The rewards of a strategy that answers the questions in that order."""
-    rewards = []
+    rewards, worth = [], recorded.reward
     for place in map(int, order):
 
         async def ask(model: str, place: int = place, **_: Any) -> Reply:
@@ -89,7 +89,7 @@ async def play(strategy: LearningStrategy, recorded: Recorded, order: NDArray[An
         given = await strategy(asked, ask)
         chosen = recorded.models.index(given.model)
         strategy.learn(asked, given, recorded.correct[place, chosen])
-        rewards.append(recorded.reward[place, chosen])
+        rewards.append(worth[place, chosen])
     return np.array(rewards)
 
 
