@@ -10,11 +10,14 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 OFFLINE = REPO / "tests" / "offline"
+TOGETHER = ("tests/comparing/test_estimating.py", "tests/comparing/test_recorded.py")
+"""Files whose tests share what takes ten seconds and more to make: a worker of pytest-xdist runs them all."""
 KEY_ENDINGS = ("_API_KEY", "_API_TOKEN", "_AUTH_TOKEN", "_ACCESS_KEY", "_ACCESS_KEY_ID")
 
 
@@ -88,12 +91,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    """Slow tests first, those of one worker before the others; browser tests last."""
+    """Slow tests first, browser tests last."""
     if item.get_closest_marker("browser"):
-        return 3
-    if not item.get_closest_marker("slow"):
         return 2
-    return 0 if item.get_closest_marker("xdist_group") else 1
+    return 0 if item.get_closest_marker("slow") else 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives the workers of pytest-xdist one test at a time, but of the files ``TOGETHER`` all tests at once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneByOne(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in TOGETHER else nodeid
+
+    return OneByOne(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -60,7 +60,6 @@ async def doubting(request: Request, ask: Ask) -> Reply:
     return reply if reply.text == "yes" else await ask("strong")
 
 
-of_one_log = pytest.mark.xdist_group("logged")
 ASKED: list[str | Strategy] = ["fast", "strong", by_length, often_by_length, doubting]
 
 
@@ -71,7 +70,6 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Flow, FakeProvider
     return flow, provider, what_if(flow, over=TABLE, strategies=ASKED, scorer=SCORE)
 
 
-@of_one_log
 def test_estimates_hold_what_a_comparison_finds(logged: tuple[Flow, FakeProvider, WhatIf]) -> None:
     flow, provider, told = logged
     assert len(provider.requests) == ITEMS, "nothing was asked for the estimates"
@@ -92,7 +90,6 @@ def test_estimates_hold_what_a_comparison_finds(logged: tuple[Flow, FakeProvider
     assert precise.quality["doubly robust"].standard_error <= precise.quality["ips"].standard_error
 
 
-@of_one_log
 def test_the_estimates_are_said_beside_what_can_be_told(logged: tuple[Flow, FakeProvider, WhatIf]) -> None:
     _, _, told = logged
     said = repr(told)
@@ -105,7 +102,6 @@ def test_the_estimates_are_said_beside_what_can_be_told(logged: tuple[Flow, Fake
     assert "happened to be answered so" in said
 
 
-@of_one_log
 def test_a_strategy_that_asks_several_models_is_not_estimated(logged: tuple[Flow, FakeProvider, WhatIf]) -> None:
     refused = logged[2].estimates["doubting"]
     assert "It asks several models for an item (seen for" in refused.sentence

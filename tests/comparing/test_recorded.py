@@ -23,7 +23,7 @@ from orchestration_nb.workspace import Workspace
 
 FLASH, MINI, SONNET = "gemini-1.5-flash", "gpt-4o-mini-2024-07-18", "claude-3-5-sonnet-20241022"
 
-pytestmark = [pytest.mark.corpus, pytest.mark.slow, pytest.mark.xdist_group("recorded")]
+pytestmark = [pytest.mark.corpus, pytest.mark.slow]
 
 
 async def agreeing(request: Request, ask: Ask) -> Reply:
