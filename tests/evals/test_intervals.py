@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.evals.intervals import (
@@ -19,6 +18,8 @@ from orchestration_nb.evals.intervals import (
 
 @pytest.mark.parametrize("n", [5, 20, 300])
 def test_on_symmetric_values_the_bootstrap_is_students_interval(n: int) -> None:
+    import scipy.stats
+
     values = scipy.stats.norm.ppf((np.arange(n) + 0.5) / n) + 3
     found = paired_bootstrap(values, draws=4000)
     student = scipy.stats.t.interval(0.95, n - 1, loc=values.mean(), scale=scipy.stats.sem(values))
@@ -105,6 +106,8 @@ def test_too_few_items_or_others_are_refused() -> None:
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (95, 100), (600, 600)])
 def test_wilson_is_scipys(successes: int, n: int) -> None:
+    import scipy.stats
+
     expected = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
     found = wilson(successes, n)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)

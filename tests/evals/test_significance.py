@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.evals.intervals import Interval
@@ -29,6 +28,8 @@ def scored(wins: int, ties: int, losses: int) -> tuple[list[float], list[float]]
     ("wins", "losses"), [(0, 0), (1, 0), (5, 0), (6, 1), (14, 5), (70, 50), (700, 610), (9000, 9400)]
 )
 def test_mcnemar_is_the_exact_binomial_test(wins: int, losses: int) -> None:
+    from scipy.stats import binomtest
+
     expected = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
     assert mcnemar(*scored(wins, 30, losses)) == pytest.approx(expected, rel=1e-9)
     assert mcnemar(*scored(losses, 30, wins)) == pytest.approx(expected, rel=1e-9)
@@ -56,6 +57,8 @@ def test_noninferior_asks_the_lower_end() -> None:
 
 @pytest.mark.parametrize(("difference", "discordant"), [(0.02, 0.1), (0.02, 0.2), (0.05, 0.2), (0.03, 0.06)])
 def test_so_many_items_show_the_stated_difference_with_the_stated_power(difference: float, discordant: float) -> None:
+    from scipy.stats import binom
+
     n = items_needed(difference, discordant=discordant)
     shares = [(discordant + difference) / 2, (discordant - difference) / 2, 1 - discordant]
     drawn = np.random.default_rng(11).multinomial(n, shares, size=20_000)

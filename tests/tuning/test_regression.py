@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import sparse
-from sklearn.linear_model import LogisticRegression
 
 from orchestration_nb.tuning.features import Features, Floats, Rows
 from orchestration_nb.tuning.regression import Heads, fit_heads
@@ -14,6 +12,9 @@ from tests.tuning.taught import made_up
 
 def stacked(rows: Rows, own: Floats, quality: Floats, rest: Floats | None, tolerance: float) -> Heads:
     """The same heads by scikit-learn, from one matrix that has a row per head and item."""
+    from scipy import sparse
+    from sklearn.linear_model import LogisticRegression
+
     votes = [1.0] * quality.shape[1] + ([] if rest is None else [float(rest.shape[1])])
     labels = quality if rest is None else np.column_stack([quality, rest.mean(axis=1)])
     plain = np.zeros(rows.shape)
