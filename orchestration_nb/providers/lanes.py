@@ -18,8 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
-
 import httpx
 
 from orchestration_nb.providers.connection import Connection, written
@@ -28,8 +26,6 @@ from orchestration_nb.providers.sockets import Address, connect
 IDLE_S = 4.0
 """Seconds after which an idle lane is closed."""
 _RESTED_S = 0.5
-CONNECTING: Final = "connecting"
-"""Key of ``request.extensions``: called with ``True`` before a lane is opened, and with ``False`` once it is open."""
 
 
 class LanesTransport(httpx.AsyncBaseTransport):
@@ -58,19 +54,42 @@ class LanesTransport(httpx.AsyncBaseTransport):
             ConnectionLostError: If no connection could be opened; nothing was sent.
             httpx.TransportError: If no answer came.
         """
-        message = written(
-            request.method.encode("ascii"),
-            self._before_target + request.url.raw_path,
-            request.headers.raw,
-            await request.aread(),
-        )
-        lane = await self._take_idle() or await self._open(request.extensions.get(CONNECTING))
+        method, body = request.method.encode("ascii"), await request.aread()
+        lane = await self.exchange(method, request.url.raw_path, request.headers.raw, body)
+        return httpx.Response(lane.status, headers=lane.headers, stream=LaneStream(lane, self.give_back))
+
+    async def exchange(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        connecting: Callable[[bool], None] | None = None,
+    ) -> Connection:
+        """The same without the values of httpx, which cost as much as all that is done here.
+
+        Args:
+            method: The method.
+            target: Path and query.
+            headers: All of them, ``host`` and ``content-length`` too.
+            body: The body.
+            connecting: Called with ``True`` before a lane is opened, and with ``False`` once it is open.
+
+        Returns:
+            The lane with the head of the answer; its body is read there, and :meth:`give_back` takes it.
+
+        Raises:
+            ConnectionLostError: If no connection could be opened; nothing was sent.
+            httpx.TransportError: If no answer came.
+        """
+        message = written(method, self._before_target + target, headers, body)
+        lane = (await self._take_idle() if self._idle else None) or await self._open(connecting)
         try:
             await lane.exchange(message)
         except BaseException:
             lane.close()
             raise
-        return httpx.Response(lane.status, headers=lane.headers, stream=LaneStream(lane, self.give_back))
+        return lane
 
     async def aclose(self) -> None:
         """Closes the idle lanes; those in use are closed by whoever uses them."""

@@ -1,8 +1,8 @@
 """HTTP to one host: a JSON body out, and a JSON body or a stream of bytes back.
 
-One :class:`Wire` per provider, for the life of the process, used from the engine's loop alone. It sends httpx's
-requests through a transport of its own (:mod:`~orchestration_nb.providers.lanes`) and not through a client of httpx:
-it follows no redirect, keeps no cookie and reads no credentials from the environment.
+One :class:`Wire` per provider, for the life of the process, used from the engine's loop alone. It sends through a
+transport of its own (:mod:`~orchestration_nb.providers.lanes`) and not through a client of httpx: it follows no
+redirect, keeps no cookie and reads no credentials from the environment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from orchestration_nb.errors import (
     Phase,
     TruncatedReplyError,
 )
-from orchestration_nb.providers.lanes import CONNECTING, LanesTransport
+from orchestration_nb.providers.connection import Connection
+from orchestration_nb.providers.lanes import LanesTransport
 from orchestration_nb.providers.patience import Patience
 from orchestration_nb.providers.sockets import Address, Proxy
 from orchestration_nb.providers.tls import tls_context
@@ -110,10 +111,15 @@ class Wire:
         self.base_url = base_url
         tls = tls_context() if base_url.tls else None
         self.address = Address(host=base_url.host, port=base_url.port, tls=tls, proxy=proxy)
-        self._headers = [(b"accept-encoding", b"identity"), (b"user-agent", b"orchestration_nb"), *headers]
+        self._headers = [
+            (b"host", httpx.URL(self._address("")).netloc),
+            (b"accept-encoding", b"identity"),
+            (b"user-agent", b"orchestration_nb"),
+            *headers,
+        ]
         if proxy and tls is None and proxy.authorization:
             self._headers.append((b"proxy-authorization", proxy.authorization.encode("ascii")))
-        self._urls: dict[str, httpx.URL] = {}
+        self._targets: dict[str, bytes] = {}
         self._transport = LanesTransport(self.address)
 
     async def post(self, path: str, body: bytes, headers: Headers, timeouts: Timeouts) -> Answer:
@@ -123,7 +129,7 @@ class Wire:
             CallError: Where no whole answer came.
         """
         async with Patience(self.who, timeouts) as patience:
-            return await self._whole(self._request("POST", path, headers, body), patience)
+            return await self._whole(b"POST", path, headers, body, patience)
 
     async def get(self, path: str, headers: Headers, timeouts: Timeouts) -> Answer:
         """Asks for something that costs nothing, such as a list of models.
@@ -132,7 +138,7 @@ class Wire:
             CallError: Where no whole answer came.
         """
         async with Patience(self.who, timeouts) as patience:
-            return await self._whole(self._request("GET", path, headers, b""), patience)
+            return await self._whole(b"GET", path, headers, b"", patience)
 
     @asynccontextmanager
     async def stream(self, path: str, body: bytes, headers: Headers, patience: Patience) -> AsyncIterator[Stream]:
@@ -147,13 +153,12 @@ class Wire:
         Raises:
             CallError: Where no whole answer came.
         """
-        request = self._request("POST", path, headers, body)
-        response = await self._begin(request, patience, "first token")
+        lane = await self._begin(b"POST", path, headers, body, patience, "first token")
         try:
-            yield Stream(self, response)
+            yield Stream(self, lane)
         finally:
             # Unless all was read, the lane is in the middle of an exchange, and is closed.
-            await response.aclose()
+            self._transport.give_back(lane)
 
     @asynccontextmanager
     async def download(self, path: str, headers: Headers, patience: Patience) -> AsyncIterator[Stream]:
@@ -162,48 +167,50 @@ class Wire:
         Raises:
             CallError: Where no whole answer came.
         """
-        response = await self._begin(self._request("GET", path, headers, b""), patience, "total")
+        lane = await self._begin(b"GET", path, headers, b"", patience, "total")
         try:
-            yield Stream(self, response, most_bytes=None)
+            yield Stream(self, lane, most_bytes=None)
         finally:
-            await response.aclose()
+            self._transport.give_back(lane)
 
     def close(self) -> None:
         """Closes the idle connections."""
         self._transport.close()
 
-    def _request(self, method: str, path: str, headers: Headers, body: bytes) -> httpx.Request:
-        whole = [*self._headers, *headers]
-        if method == "POST" and not any(name == b"content-type" for name, _ in headers):
-            whole.append((b"content-type", b"application/json"))
-        return httpx.Request(method, self._url(path), headers=whole, content=body or None)
+    def _address(self, path: str) -> str:
+        scheme = "https" if self.base_url.tls else "http"
+        return f"{scheme}://{self.address.label}{self.base_url.target(path)}"
 
-    def _url(self, path: str) -> httpx.URL:
-        url = self._urls.get(path)
-        if url is None:
-            scheme = "https" if self.base_url.tls else "http"
-            url = httpx.URL(f"{scheme}://{self.address.label}{self.base_url.target(path)}")
-            if len(self._urls) < _MOST_PATHS:  # parsing an address costs more than the rest of a request
-                self._urls[path] = url
-        return url
+    def _target(self, path: str) -> bytes:
+        target = self._targets.get(path)
+        if target is None:
+            target = httpx.URL(self._address(path)).raw_path
+            if len(self._targets) < _MOST_PATHS:  # parsing an address costs more than the rest of a request
+                self._targets[path] = target
+        return target
 
-    async def _whole(self, request: httpx.Request, patience: Patience) -> Answer:
-        response = await self._begin(request, patience, "total")
+    async def _whole(self, method: bytes, path: str, headers: Headers, body: bytes, patience: Patience) -> Answer:
+        lane = await self._begin(method, path, headers, body, patience, "total")
         try:
-            body = await Stream(self, response).read()
+            return Answer(status=lane.status, headers=lane.headers, body=await Stream(self, lane).read())
         finally:
-            await response.aclose()
-        return Answer(status=response.status_code, headers=response.headers.raw, body=body)
+            self._transport.give_back(lane)
 
-    async def _begin(self, request: httpx.Request, patience: Patience, phase: Phase) -> httpx.Response:
+    async def _begin(
+        self, method: bytes, path: str, headers: Headers, body: bytes, patience: Patience, phase: Phase
+    ) -> Connection:
         def connecting(begun: bool) -> None:
             patience.wait_for("connect" if begun else phase)
 
-        request.extensions[CONNECTING] = connecting
+        whole = [*self._headers, *headers]
+        if method == b"POST":
+            whole.append((b"content-length", b"%d" % len(body)))
+            if not any(name == b"content-type" for name, _ in headers):
+                whole.append((b"content-type", b"application/json"))
         if patience.phase != phase:
             patience.wait_for(phase)
         try:
-            return await self._transport.handle_async_request(request)
+            return await self._transport.exchange(method, self._target(path), whole, body, connecting)
         except httpx.TransportError as error:
             raise self._unanswered(error) from None
 
@@ -218,14 +225,15 @@ class Wire:
 class Stream:
     """An answer whose body is still coming."""
 
-    __slots__ = ("_most_bytes", "_response", "_wire", "headers", "status")
+    __slots__ = ("_lane", "_most_bytes", "_size_bytes", "_who", "headers", "status")
 
-    def __init__(self, wire: Wire, response: httpx.Response, *, most_bytes: int | None = MOST_REPLY_BYTES) -> None:
-        self._wire = wire
-        self._response = response
+    def __init__(self, wire: Wire, lane: Connection, *, most_bytes: int | None = MOST_REPLY_BYTES) -> None:
+        self._who = wire.who
+        self._lane = lane
         self._most_bytes = most_bytes
-        self.status = response.status_code
-        self.headers: Headers = response.headers.raw
+        self._size_bytes = 0
+        self.status = lane.status
+        self.headers: Headers = lane.headers
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, piece by piece.
@@ -234,22 +242,32 @@ class Stream:
             TruncatedReplyError: If it breaks off.
             MalformedReplyError: If it has no end.
         """
-        size = 0
-        most_bytes = self._most_bytes
-        try:
-            async for chunk in self._response.aiter_raw():
-                size += len(chunk)
-                if most_bytes is not None and size > most_bytes:
-                    break
-                yield chunk
-        except httpx.TransportError:
-            if self.status < 300:
-                message = f"The reply of {self._wire.who} broke off after {size} bytes."
-                raise TruncatedReplyError(message, billing="yes", http_status=self.status) from None
-        if most_bytes is not None and size > most_bytes:
-            limit = f"{most_bytes >> 20} MiB"
-            raise MalformedReplyError(f"The reply of {self._wire.who} is longer than {limit}.", billing="yes")
+        while chunk := await self._next():
+            yield chunk
 
     async def read(self) -> bytes:
-        """The whole body."""
-        return b"".join([chunk async for chunk in self.chunks()])
+        """The whole body.
+
+        Raises:
+            TruncatedReplyError: If it breaks off.
+            MalformedReplyError: If it has no end.
+        """
+        pieces = []
+        while piece := await self._next():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _next(self) -> bytes:
+        """The next piece, empty at the end."""
+        try:
+            chunk = await self._lane.chunk()
+        except httpx.TransportError:
+            if self.status >= 300:
+                return b""
+            message = f"The reply of {self._who} broke off after {self._size_bytes} bytes."
+            raise TruncatedReplyError(message, billing="yes", http_status=self.status) from None
+        self._size_bytes += len(chunk)
+        if self._most_bytes is not None and self._size_bytes > self._most_bytes:
+            limit = f"{self._most_bytes >> 20} MiB"
+            raise MalformedReplyError(f"The reply of {self._who} is longer than {limit}.", billing="yes")
+        return chunk
