@@ -7,6 +7,7 @@ what is spent plus its own maximum passes a limit. What a process held that died
 
 from __future__ import annotations
 
+import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -33,7 +34,7 @@ from orchestration_nb.events import BudgetAlert
 from orchestration_nb.ids import RunId
 from orchestration_nb.state import accounts
 from orchestration_nb.state.accounts import Charge, Lost, Passed, Short, Spent
-from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.desk import Desk, Gathering
 from orchestration_nb.state.owners import Owners
 
 __all__ = ["Budgets", "Hold", "LostCall", "RunBudget", "Spender", "Standing", "dollars"]
@@ -75,6 +76,7 @@ class Budgets:
         self._on_alert = on_alert
         self._on_lost = on_lost
         self._line = Line(desk, owners, clock, self._lost)
+        self._ends = Gathering(desk, _end_all, self._ended)
         self._runs: weakref.WeakSet[RunBudget] = weakref.WeakSet()
 
     def open_run(self, spender: Spender, *, limit_usd: float, reached: Reached = "reject") -> RunBudget:
@@ -191,16 +193,29 @@ class Budgets:
     async def _hold(self, charges: Sequence[Charge], facts: bytes) -> int | Short:
         return await self._line.join(charges, facts)
 
-    def _end(self, hold: int, spent: Sequence[Spent], run_id: RunId | None) -> None:
-        def told(passed: list[Passed], _: BaseException | None) -> None:
-            if passed:
-                self._passed(passed, run_id)
-
-        self._desk.post(lambda connection: accounts.end(connection, hold, spent), told)
+    def _end(self, end: _End) -> None:
+        self._ends.add(end)
         self._line.look()
+
+    def _ended(self, ended: list[_End], passed: list[Passed]) -> None:
+        for one in passed:  # the last that spent of it
+            run_id = next((end.run_id for end in reversed(ended) if any(key == one.key for *_, key in end.spent)), None)
+            self._passed([one], run_id)
 
     def _park(self, hold: int, key: str) -> None:
         self._desk.post(lambda connection: accounts.park(connection, hold, key))
+
+
+class _End(NamedTuple):
+    """That a hold is over."""
+
+    hold: int
+    spent: Sequence[Spent]
+    run_id: RunId | None
+
+
+def _end_all(connection: sqlite3.Connection, ended: list[_End]) -> list[Passed]:
+    return accounts.end_all(connection, [(end.hold, end.spent) for end in ended])
 
 
 class _Scope(NamedTuple):
@@ -348,7 +363,7 @@ class Hold:
         if self._run is not None:
             run_id = self._run.spender.run_id
             self._run._count(picodollars(self.usd), usd)  # noqa: SLF001
-        self._budgets._end(self._id, spent, run_id)  # noqa: SLF001
+        self._budgets._end(_End(self._id, spent, run_id))  # noqa: SLF001
 
 
 def _most_usd(parts: Iterable[tuple[str, int]]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import operator
 import random
 import sqlite3
 from collections import deque
@@ -53,6 +54,9 @@ class _Round:
     lost: list[Lost] = field(default_factory=list)
 
 
+_number = operator.attrgetter("number")
+
+
 class Line:
     """Those of this process who want money; used on the engine's loop alone.
 
@@ -88,7 +92,7 @@ class Line:
         self._groups.setdefault(keys, deque()).append(want)
         self._ask()
         try:
-            return await want.answer
+            return want.answer.result() if want.answer.done() else await want.answer
         except asyncio.CancelledError:
             self._leave(want)
             raise
@@ -128,6 +132,8 @@ class Line:
         if self._recovered_s is None:
             accounts.forget(connection, now_us=now_us)
             outcome.lost += self._recover(connection)
+        elif self._take_all(connection, outcome, now_us):
+            return outcome
         held_up: set[str] = set()
         waiting = (iter(group) for group in self._groups.values())
         heads = [(head.number, head, others) for others in waiting for head in (next(others),)]
@@ -147,6 +153,16 @@ class Line:
             else:
                 heapq.heapreplace(heads, (following.number, following, others))
         return outcome
+
+    def _take_all(self, connection: sqlite3.Connection, outcome: _Round, now_us: int) -> bool:
+        """Whether all who wait were covered together, the usual case; else nothing was taken."""
+        wants = sorted(itertools.chain.from_iterable(self._groups.values()), key=_number)
+        wanted = [(want.charges, want.facts) for want in wants]
+        holds = accounts.take_all(connection, wanted, owner=self._owners.me, now_us=now_us)
+        if holds is None:
+            return False
+        outcome.answers += zip(wants, holds, strict=True)
+        return True
 
     def _take(self, connection: sqlite3.Connection, want: Want, outcome: _Round, now_us: int) -> int | Short:
         def take() -> int | Short:

@@ -13,9 +13,9 @@ from orchestration_nb.clock import Clock
 from orchestration_nb.config import LimitSettings
 from orchestration_nb.errors import StateError
 from orchestration_nb.state import windows
-from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.desk import Desk, Gathering
 from orchestration_nb.state.owners import Owners
-from orchestration_nb.state.windows import Answer, Bounds, Grant, Places, Window
+from orchestration_nb.state.windows import Answer, Bounds, Grant, Move, Places, Window
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -76,6 +76,7 @@ class SharedLimits:
         self._desk = desk
         self._owners = owners
         self._clock = clock
+        self._moves = Gathering(desk, windows.move_all)
 
     async def take(self, bounds: Bounds, tokens: Sequence[int]) -> Answer:
         """Grants as many calls as fit, in the order given.
@@ -106,14 +107,13 @@ class SharedLimits:
 
     def undo(self, bounds: Bounds, grant: Grant) -> None:
         """A call was not sent after all."""
-        me = self._owners.me
-        self._desk.post(lambda connection: windows.move(connection, bounds, grant, None, owner=me))
+        self._moves.add(Move(bounds, replace(grant), None, self._owners.me))
 
     def _correct(self, bounds: Bounds, grant: Grant, latest_us: int, tokens: int, *, ended: bool) -> None:
         before, after = replace(grant), Grant(latest_us, tokens)
         grant.latest_us, grant.tokens = latest_us, tokens
         owner = self._owners.me if ended else None
-        self._desk.post(lambda connection: windows.move(connection, bounds, before, after, owner=owner))
+        self._moves.add(Move(bounds, before, after, owner))
 
     def _now_us(self) -> int:
         return (self._clock.now() - _EPOCH) // _MICROSECOND

@@ -99,6 +99,8 @@ class Passed(NamedTuple):
     marks: tuple[int, ...]
     spent: int
     most: int
+    key: str
+    """That of the account."""
 
 
 class Lost(NamedTuple):
@@ -135,11 +137,42 @@ def take(
             return short
         rows = [(charge.amount, now_us, charge.key) for charge in charges]
         connection.executemany("update accounts set held = held + ?, used_us = ? where key = ?", rows)
+    return _held(connection, charges, owner, facts, now_us)
+
+
+def _held(connection: sqlite3.Connection, charges: Sequence[Charge], owner: str, facts: bytes, now_us: int) -> int:
+    """Writes down a hold whose amounts are set aside."""
     parts = orjson.dumps([(charge.key, charge.amount) for charge in charges])
     row = (owner, parts, now_us, facts)
     hold = connection.execute("insert into holds (owner, parts, opened_us, facts) values (?, ?, ?, ?)", row).lastrowid
     assert hold is not None
     return hold
+
+
+def take_all(
+    connection: sqlite3.Connection, wanted: Sequence[tuple[Sequence[Charge], bytes]], *, owner: str, now_us: int
+) -> list[int] | None:
+    """As :func:`take` for each of many, where all of them together are covered; each account is written once.
+
+    Args:
+        connection: Within a transaction that writes.
+        wanted: The charges and the facts of each.
+        owner: The process that asks.
+        now_us: The time of day; microseconds since 1970.
+
+    Returns:
+        The ids of the holds; ``None`` where not all are covered, or an account is not there yet: nothing was taken.
+    """
+    charged: dict[str, Charge] = {}
+    amounts: dict[str, int] = {}
+    for charges, _ in wanted:
+        for charge in charges:
+            if charged.setdefault(charge.key, charge).most != charge.most:
+                return None  # two runs see the account differently: each is judged by itself
+            amounts[charge.key] = amounts.get(charge.key, 0) + charge.amount
+    if not _taken(connection, [charge._replace(amount=amounts[key]) for key, charge in charged.items()], now_us):
+        return None
+    return [_held(connection, charges, owner, facts, now_us) for charges, facts in wanted]
 
 
 def end(connection: sqlite3.Connection, hold: int, spent: Sequence[Spent]) -> list[Passed]:
@@ -153,9 +186,18 @@ def end(connection: sqlite3.Connection, hold: int, spent: Sequence[Spent]) -> li
     Returns:
         The accounts that passed a mark.
     """
-    if not connection.execute("delete from holds where id = ?", (hold,)).rowcount:
-        return []
-    return _book(connection, spent)
+    return end_all(connection, [(hold, spent)])
+
+
+def end_all(connection: sqlite3.Connection, ended: Iterable[tuple[int, Sequence[Spent]]]) -> list[Passed]:
+    """As :func:`end` for each of many; each account is written once."""
+    booked: dict[str, tuple[int, int]] = {}
+    for hold, spent in ended:
+        if connection.execute("delete from holds where id = ?", (hold,)).rowcount:
+            for held, amount, key in spent:
+                before = booked.get(key, (0, 0))
+                booked[key] = before[0] + held, before[1] + amount
+    return _book(connection, [(held, amount, key) for key, (held, amount) in booked.items()])
 
 
 def recover(connection: sqlite3.Connection, dead: Callable[[Iterable[str]], set[str]], *, now_us: int) -> list[Lost]:
@@ -343,25 +385,25 @@ def _valid(most: int, raised: int | None, raised_from: int | None) -> int:
 
 def _book(connection: sqlite3.Connection, spent: Sequence[Spent]) -> list[Passed]:
     connection.executemany("update accounts set held = held - ?, spent = spent + ? where key = ?", spent)
-    passed = [_told(connection, key) for _, amount, key in spent if amount and key.startswith("usd|")]
+    keys = [key for _, amount, key in spent if amount and key.startswith("usd|")]
+    # Not by `returning`, which costs five times the update.
+    rows = connection.execute(
+        "select spent, allowed, told, key, kind, name, per, whose, begins_us from accounts"
+        f" where key in ({','.join('?' * len(keys))}) and spent >= tell_at",  # noqa: S608 - question marks alone
+        keys,
+    ).fetchall()
+    passed = [_told(connection, *row) for row in rows]
     return [one for one in passed if one is not None]
 
 
-def _told(connection: sqlite3.Connection, key: str) -> Passed | None:
+def _told(
+    connection: sqlite3.Connection, spent: int, allowed: int, told: int, key: str, *account: Any
+) -> Passed | None:
     """The marks that an account has passed, if there are any: from now on somebody was told of them."""
-    # Not by `returning`, which costs five times the update.
-    row = connection.execute(
-        "select spent, allowed, told, kind, name, per, whose, begins_us from accounts"
-        " where key = ? and spent >= tell_at",
-        (key,),
-    ).fetchone()
-    if row is None:
-        return None
-    spent, allowed, told, *account = row
     mark = max(told, _highest_mark(spent, allowed))
     connection.execute("update accounts set told = ?, tell_at = ? where key = ?", (mark, _tell_at(mark, allowed), key))
     marks = tuple(one for one in MARKS if told < one <= mark)
-    return Passed(Account(*account), marks, spent, allowed) if marks else None
+    return Passed(Account(*account), marks, spent, allowed, key) if marks else None
 
 
 def _tell_at(told: int, most: int) -> int:

@@ -16,7 +16,7 @@ import random
 import sqlite3
 import weakref
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import StateError, WorkspaceError
@@ -47,6 +47,7 @@ _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQ
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
+_Item = TypeVar("_Item")
 Work = Callable[[sqlite3.Connection], _Answer]
 """What is done within a transaction. It must not wait, and may be done a second time where another work of the same
 transaction fails: what it changes beside the file must bear that."""
@@ -93,7 +94,7 @@ class Desk:
         """
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self.enter(work, functools.partial(_answer, answer))
-        return await answer
+        return answer.result() if answer.done() else await answer  # one who is alone need not go round the loop
 
     def enter(self, work: Work[Any], then: Then) -> None:
         """As :meth:`submit`, but ``then`` is called with the outcome, in the same turn in which it was committed."""
@@ -255,6 +256,50 @@ class Desk:
 
     def _forget_parent(self) -> None:
         self._entries, self._soon, self._late, self._patient = [], False, None, None
+
+
+class Gathering(Generic[_Item]):
+    """Changes of one kind that nobody waits for: all that come between two transactions are one work.
+
+    What each of them would write to the same row is then written once.
+
+    Args:
+        desk: Runs the work, as :meth:`Desk.post` does.
+        work: Makes these changes, in the order in which they came.
+        then: Told the changes and what the work answered, in the turn in which they were committed.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        work: Callable[[sqlite3.Connection, list[_Item]], Any],
+        then: Callable[[list[_Item], Any], None] | None = None,
+    ) -> None:
+        self._desk = desk
+        self._work = work
+        self._then = then
+        self._items: list[_Item] = []
+
+    def add(self, item: _Item) -> None:
+        """Has the change made soon."""
+        self._items.append(item)
+        if len(self._items) == 1:
+            self._desk.post(self._do, self._done)
+
+    def _do(self, connection: sqlite3.Connection) -> Any:
+        return self._work(connection, self._items)
+
+    def _done(self, answer: Any, error: BaseException | None) -> None:
+        items, self._items = self._items, []
+        if error is None:
+            if self._then is not None:
+                self._then(items, answer)
+        elif len(items) > 1:  # whichever it was, the others stand
+            for item in items:
+                alone = Gathering(self._desk, self._work, self._then)
+                alone.add(item)
+        else:
+            _log.error("A change of the state failed.", exc_info=error)
 
 
 def _together(connection: sqlite3.Connection, entries: list[_Entry]) -> list[_Outcome] | None:

@@ -4,7 +4,7 @@ What is sent at one moment arrives a little later, and nobody tells when. So tha
 limit allows in any window, however it counts, each request fills its window from the moment of its grant until the
 window's length after the latest moment at which it may have arrived: its answer, or :data:`GRACE_S` after it went out.
 A process may be held up between the grant and the sending; it therefore says when the request has gone out
-(:func:`move`), and until then the request may arrive at any time within :data:`HANDOVER_S`.
+(:func:`move_all`), and until then the request may arrive at any time within :data:`HANDOVER_S`.
 
 Amounts that leave a window together are kept as one row, on a grid of a two-hundredth of the window, rounded to the
 careful side: a limit of a million a day takes two hundred rows.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 TABLES: Final = """
     create table if not exists windows (
@@ -107,6 +107,19 @@ Dead = Callable[[Iterable[str]], set[str]]
 """Which of some owners live no more."""
 
 
+class Move(NamedTuple):
+    """A correction of what stands in the tables for a call."""
+
+    bounds: Bounds
+    """What it stays within."""
+    before: Grant
+    """What stands there."""
+    after: Grant | None
+    """What is known now; ``None``: it was not sent after all."""
+    owner: str | None
+    """The process whose call it was, where it is over: its place is free."""
+
+
 def take(
     connection: sqlite3.Connection, bounds: Bounds, tokens: Sequence[int], *, now_us: int, owner: str, dead: Dead
 ) -> Answer:
@@ -126,43 +139,65 @@ def take(
         free = places.most - _taken(connection, places, dead)
         if free < fitting:
             fitting, wait_us, held_by = max(0, free), _SECOND_US, places
+    filled = _filled(connection, bounds.windows, now_us)
     for window in bounds.windows:
-        _forget(connection, window, now_us)
-        count, until_us = _fitting(connection, window, tokens[:fitting])
+        count, over = _fitting(window, filled[window.account], tokens[:fitting])
         if count < fitting:
-            fitting, wait_us, held_by = count, (until_us or now_us + _SECOND_US) - now_us, window
+            until_us = _room_us(connection, window, over) or now_us + _SECOND_US
+            fitting, wait_us, held_by = count, until_us - now_us, window
     grants = [Grant(now_us + _HANDOVER_US, each) for each in tokens[:fitting]]
     if grants:
         _note(connection, bounds, grants, owner)
     return Answer(grants=grants, wait_s=wait_us / 1e6, held_by=held_by)
 
 
-def move(
-    connection: sqlite3.Connection, bounds: Bounds, before: Grant, after: Grant | None, *, owner: str | None
-) -> None:
-    """Corrects what stands in the tables for a call.
+def move_all(connection: sqlite3.Connection, moves: Iterable[Move]) -> None:
+    """Corrects what stands in the tables for some calls; each row is written once.
 
     Args:
         connection: Within a transaction that writes.
-        bounds: What it stays within.
-        before: What stands there.
-        after: What is known now; ``None``: it was not sent after all.
-        owner: The process whose call it was, where it is over: its place is free.
+        moves: The corrections.
     """
-    for window in bounds.windows:
-        taken_out = connection.execute(
-            "update windows set amount = max(0, amount - ?) where account = ? and until_us = ?",
-            (window.amount(before.tokens), window.account, window.until_us(before.latest_us)),
-        )
-        if after is not None and taken_out.rowcount:  # else it has left the window already
-            # More than the whole limit counts here as much as it is: it was taken.
-            amount = 1 if window.counts == "requests" else after.tokens
-            _add(connection, window, window.until_us(after.latest_us), amount)
-    if owner is not None:
-        connection.executemany(
-            "update places set taken = taken - 1 where account = ? and owner = ? and taken > 0",
-            [(places.account, owner) for places in bounds.places],
-        )
+    taken_out: dict[tuple[str, int], int] = {}
+    put_in: dict[tuple[str, int], dict[int, int]] = {}
+    freed: dict[tuple[str, str], int] = {}
+    for bounds, before, after, owner in moves:
+        for window in bounds.windows:
+            row = window.account, window.until_us(before.latest_us)
+            taken_out[row] = taken_out.get(row, 0) + window.amount(before.tokens)
+            if after is not None:
+                # More than the whole limit counts here as much as it is: it was taken.
+                amount = 1 if window.counts == "requests" else after.tokens
+                until_us, into = window.until_us(after.latest_us), put_in.setdefault(row, {})
+                into[until_us] = into.get(until_us, 0) + amount
+        for places in bounds.places if owner is not None else ():
+            place = places.account, owner or ""
+            freed[place] = freed.get(place, 0) + 1
+    _shift(connection, taken_out, put_in)
+    connection.executemany(
+        "update places set taken = max(0, taken - ?) where account = ? and owner = ?",
+        [(count, account, owner) for (account, owner), count in freed.items()],
+    )
+
+
+def _shift(
+    connection: sqlite3.Connection,
+    taken_out: dict[tuple[str, int], int],
+    put_in: dict[tuple[str, int], dict[int, int]],
+) -> None:
+    """Takes out of rows, and of what was taken puts into others; a row that has left its window gives nothing."""
+    # The latest first: what is known better is earlier, so that a call that moved twice is found where it was put.
+    for (account, until_us), amount in sorted(taken_out.items(), key=lambda item: -item[0][1]):
+        into = put_in.get((account, until_us), {})
+        stays = into.pop(until_us, 0)
+        if stays == amount and not into:
+            continue
+        is_there = connection.execute(
+            "update windows set amount = max(0, amount - ?) + ? where account = ? and until_us = ?",
+            (amount, stays, account, until_us),
+        ).rowcount
+        for other_us, more in into.items() if is_there else ():
+            _add(connection, account, other_us, more)
 
 
 def _taken(connection: sqlite3.Connection, places: Places, dead: Dead) -> int:
@@ -178,48 +213,72 @@ def _taken(connection: sqlite3.Connection, places: Places, dead: Dead) -> int:
     return sum(row[1] for row in rows if row[0] not in void)
 
 
-def _forget(connection: sqlite3.Connection, window: Window, now_us: int) -> None:
-    """Forgets what has left the window, and what a clock that has since been set back wrote for later."""
-    connection.execute(
-        "delete from windows where account = ? and (until_us <= ? or until_us > ?)",
-        (window.account, now_us, window.until_us(now_us + _HANDOVER_US)),
+def _filled(connection: sqlite3.Connection, windows: Sequence[Window], now_us: int) -> dict[str, int]:
+    """What fills each window, by account."""
+    filled = {window.account: 0 for window in windows}
+    select = (
+        "select account, sum(amount), min(until_us), max(until_us) from windows"
+        f" where account in ({','.join('?' * len(filled))}) group by account"  # noqa: S608 - question marks alone
     )
+    found = {account: row for account, *row in connection.execute(select, [*filled])}
+    for window in windows:
+        if window.account in found:
+            amount, first_us, last_us = found[window.account]
+            strange_us = window.until_us(now_us + _HANDOVER_US)
+            if first_us <= now_us or last_us > strange_us:
+                amount = _forget(connection, window.account, now_us, strange_us)
+            filled[window.account] = amount
+    return filled
 
 
-def _fitting(connection: sqlite3.Connection, window: Window, tokens: Sequence[int]) -> tuple[int, int | None]:
-    """How many of the calls fit one after another, and when the first of the others may; ``None``: nobody knows."""
+def _forget(connection: sqlite3.Connection, account: str, now_us: int, strange_us: int) -> int:
+    """Forgets what has left the window, and what a clock that has since been set back wrote for later.
+
+    Returns:
+        What still fills it.
+    """
+    connection.execute(
+        "delete from windows where account = ? and (until_us <= ? or until_us > ?)", (account, now_us, strange_us)
+    )
+    filled: int = connection.execute(
+        "select coalesce(sum(amount), 0) from windows where account = ?", (account,)
+    ).fetchone()[0]
+    return filled
+
+
+def _fitting(window: Window, filled: int, tokens: Sequence[int]) -> tuple[int, int]:
+    """How many of the calls fit one after another, and by how much the first of the others passes the limit."""
+    for count, each in enumerate(tokens):
+        filled += window.amount(each)
+        if filled > window.most:
+            return count, filled - window.most
+    return len(tokens), 0
+
+
+def _room_us(connection: sqlite3.Connection, window: Window, wanted: int) -> int | None:
+    """When so much of the window is free; ``None``: nobody knows, it is not yet written what stands in the way."""
     rows = connection.execute(
         "select until_us, amount from windows where account = ? order by until_us", (window.account,)
-    ).fetchall()
-    filled = sum(amount for _, amount in rows)
-    for count, each in enumerate(tokens):
-        amount = window.amount(each)
-        if filled + amount > window.most:
-            return count, _room_us(rows, filled + amount - window.most)
-        filled += amount
-    return len(tokens), None
-
-
-def _room_us(rows: Sequence[tuple[int, int]], wanted: int) -> int | None:
+    )
     for until_us, amount in rows:
         wanted -= amount
         if wanted <= 0:
-            return until_us
-    return None  # what stands in the way was granted just now, to those before
+            return int(until_us)
+    return None
 
 
 def _note(connection: sqlite3.Connection, bounds: Bounds, grants: Sequence[Grant], owner: str) -> None:
     for window in bounds.windows:
         amount = sum(window.amount(grant.tokens) for grant in grants)
-        _add(connection, window, window.until_us(grants[0].latest_us), amount)
+        _add(connection, window.account, window.until_us(grants[0].latest_us), amount)
     connection.executemany(
         "insert into places values (?, ?, ?) on conflict do update set taken = taken + excluded.taken",
         [(places.account, owner, len(grants)) for places in bounds.places],
     )
 
 
-def _add(connection: sqlite3.Connection, window: Window, until_us: int, amount: int) -> None:
+def _add(connection: sqlite3.Connection, account: str, until_us: int, amount: int) -> None:
     connection.execute(
         "insert into windows values (?, ?, ?) on conflict do update set amount = amount + excluded.amount",
-        (window.account, until_us, amount),
+        (account, until_us, amount),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestration_nb.state.windows import TABLES, Answer, Bounds, Grant, Places, Window, move, take
+from orchestration_nb.state.windows import TABLES, Answer, Bounds, Grant, Move, Places, Window, move_all, take
 
 SECOND = 1_000_000
 GRACE = 250_000
@@ -35,13 +35,13 @@ def ask(table: sqlite3.Connection, bounds: Bounds, count: int = 1, *, at: int, t
 def end(table: sqlite3.Connection, bounds: Bounds, grant: Grant, *, at: int, tokens: int = 1) -> None:
     """The call is over at that moment."""
     after = Grant(min(grant.latest_us, at), tokens)
-    move(table, bounds, grant, after, owner="me")
+    move_all(table, [Move(bounds, grant, after, "me")])
     grant.latest_us, grant.tokens = after.latest_us, after.tokens
 
 
 def sent(table: sqlite3.Connection, bounds: Bounds, grant: Grant, *, at: int) -> None:
     """The call has gone out by that moment."""
-    move(table, bounds, grant, Grant(at + GRACE, grant.tokens), owner=None)
+    move_all(table, [Move(bounds, grant, Grant(at + GRACE, grant.tokens), None)])
     grant.latest_us = at + GRACE
 
 
@@ -118,7 +118,7 @@ class TestWindow:
     def test_a_call_that_was_not_sent_gives_its_room_back(self, table: sqlite3.Connection) -> None:
         bounds = Bounds(windows=(FIFTY,), places=(Places(name="openai", most=50),))
         for grant in ask(table, bounds, 50, at=0).grants:
-            move(table, bounds, grant, None, owner="me")
+            move_all(table, [Move(bounds, grant, None, "me")])
         assert len(ask(table, bounds, 50, at=0).grants) == 50
 
     def test_a_clock_that_is_set_back_blocks_nothing_for_longer_than_the_window(
