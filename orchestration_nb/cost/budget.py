@@ -271,12 +271,18 @@ class RunBudget:
             charges = self._charges(scope, pico, tokens)
             answer = await self._budgets._hold(charges, told)  # noqa: SLF001 - here and below: the three are one mechanism
             if isinstance(answer, int):
-                self._held += pico
-                return Hold(self._budgets, answer, [(one.key, one.amount) for one in charges], usd, self)
+                return self._set_aside(answer, charges, usd)
             if self._budgets._clock.now() < scope.until:  # noqa: SLF001
                 break  # else a period began anew while the call waited
         allowance = next(one for one in scope.allowances if one.account == answer.charge.account)
         raise self._budgets._refused(answer, allowance, self.spender.run_id)  # noqa: SLF001
+
+    def ahead(self, usd: float, *, tokens: int, step: str, facts: bytes) -> MoneyAhead | None:
+        """As :meth:`reserve`, for a transaction that the caller has begun; ``None`` where others wait for money."""
+        if not self._budgets._line.is_free:  # noqa: SLF001
+            return None
+        charges = self._charges(self._scope(step), picodollars(usd), tokens)
+        return MoneyAhead(self._budgets, self, charges, usd, facts)
 
     async def raise_limit(self, budget: str, to_usd: float) -> None:
         """Lets a budget that concerns this run spend up to ``to_usd``: its own, or one of the settings' in its period.
@@ -318,9 +324,43 @@ class RunBudget:
         own, *others = scope.allowances
         return [own.charge(usd, self._spent), *(one.charge(amounts[one.account.kind]) for one in others)]
 
+    def _set_aside(self, hold: int, charges: Sequence[Charge], usd: float) -> Hold:
+        self._held += picodollars(usd)
+        return Hold(self._budgets, hold, [(one.key, one.amount) for one in charges], usd, self)
+
     def _count(self, held: int, spent: int) -> None:
         self._held -= held
         self._spent += spent
+
+
+class MoneyAhead:
+    """Money for one attempt, set aside in somebody else's transaction where it is to be had at once."""
+
+    __slots__ = ("_budgets", "_charges", "_facts", "_hold", "_run", "_taken", "_usd")
+
+    def __init__(self, budgets: Budgets, run: RunBudget, charges: Sequence[Charge], usd: float, facts: bytes) -> None:
+        self._budgets = budgets
+        self._run = run
+        self._charges = charges
+        self._usd = usd
+        self._facts = facts
+        self._taken: int | None = None
+        self._hold: Hold | None = None
+
+    def take(self, connection: sqlite3.Connection) -> bool:
+        """Sets it aside, within the transaction; ``False``: it is not to be had."""
+        self._taken = self._budgets._line.take_now(connection, self._charges, self._facts)  # noqa: SLF001
+        return self._taken is not None
+
+    def committed(self) -> None:
+        """The transaction has ended well."""
+        if self._taken is not None:
+            self._hold = self._run._set_aside(self._taken, self._charges, self._usd)  # noqa: SLF001
+
+    def hold(self) -> Hold | None:
+        """What was set aside, to be had once; ended by whoever has it."""
+        hold, self._hold = self._hold, None
+        return hold
 
 
 class Hold:

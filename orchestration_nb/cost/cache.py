@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,11 +53,24 @@ class Stored(Protocol):
         """When it was last used, as far as was noted."""
 
 
+class Rider(Protocol):
+    """What else is done where a question is claimed: :class:`orchestration_nb.state.replies.Rider`."""
+
+    def take(self, connection: sqlite3.Connection) -> None:
+        """Does it, within the transaction."""
+
+    def committed(self) -> None:
+        """The transaction has ended well."""
+
+
 class CacheStore(Protocol):
     """Where entries outlive the process: :class:`orchestration_nb.state.replies.Replies`."""
 
-    async def find_or_claim(self, key: str) -> Stored | Literal["ours", "theirs"]:
-        """The entry; where there is none, whether this process has claimed the question or another one has."""
+    async def find_or_claim(self, key: str, rider: Rider | None = None) -> Stored | Literal["ours", "theirs"]:
+        """The entry; where there is none, whether this process has claimed the question or another one has.
+
+        ``rider`` goes along with a claim, in its transaction.
+        """
 
     async def answered(self, keys: Sequence[str]) -> set[str]:
         """Of these questions, those with an entry; nothing is claimed."""
@@ -222,15 +236,16 @@ class ExactCache:
         found = {key for key in keys if (held := self._memory.get(key)) is not None and now <= held.until}
         return found | await self._store.answered([key for key in keys if key not in found])
 
-    async def claim(self, key: str) -> CachedReply | None:
+    async def claim(self, key: str, rider: Rider | None = None) -> CachedReply | None:
         """The reply from the store, or ``None``: then nobody has answered the question, and it is ours to ask.
 
         While another process asks it, this waits; when that one has failed or died, the question is ours. Ours ends
         with :meth:`put`, and in any case with :meth:`release`. One task of a process claims a question at a time.
+        ``rider`` goes along with a claim that is made.
         """
         wait_s, began_s = FIRST_LOOK_S, self._clock.monotonic()
         while True:
-            found = await self._store.find_or_claim(key)
+            found = await self._store.find_or_claim(key, rider)
             if found == "ours":
                 return None
             if not isinstance(found, str):

@@ -102,6 +102,17 @@ class Line:
         if self._groups:
             self._ask()
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody waits, and the dead have been looked for: who is covered may take at once."""
+        return not self._groups and self._recovered_s is not None
+
+    def take_now(self, connection: sqlite3.Connection, charges: Sequence[Charge], facts: bytes) -> int | None:
+        """The id of a hold, or ``None`` where not all accounts are there and cover it; a work for the desk."""
+        now_us = microseconds(self._clock.now())
+        holds = accounts.take_all(connection, [(charges, facts)], owner=self._owners.me, now_us=now_us)
+        return holds[0] if holds else None
+
     async def recover(self) -> list[Lost]:
         """Settles the holds of dead processes now."""
         found = await self._desk.submit(self._recover)

@@ -12,6 +12,7 @@ from typing import Any
 from orchestration_nb.calls import Reply, Request
 from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.engine import meaning
+from orchestration_nb.engine.opening import Opening
 from orchestration_nb.engine.payment import Call, NotSent, pay
 from orchestration_nb.errors import AllModelsUnavailableError, CallError, ModelUnavailableError, SchemaNotMetError
 
@@ -60,8 +61,9 @@ async def _lead_flight(call: Call, flights: Flights) -> Reply:
     key, cache = call.book.key, call.run.services.cache
     flight: asyncio.Future[CachedReply | None] = asyncio.get_running_loop().create_future()
     flights[key] = flight
+    call.opening = opening = Opening.of(call)
     try:
-        held = await cache.claim(key)
+        held = await cache.claim(key, opening)
         value = _REFUSED if held is None else _value_of_cached(call.request, held)
         if held is not None and value is not _REFUSED:
             flight.set_result(held)
@@ -74,6 +76,8 @@ async def _lead_flight(call: Call, flights: Flights) -> Reply:
             flight.exception()  # marks it as seen where nobody waits
         raise
     finally:
+        if opening is not None:
+            opening.close()
         cache.release(key)
         del flights[key]
         if not flight.done():

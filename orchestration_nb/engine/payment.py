@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from orchestration_nb.calls import RawReply, Reply, Request, Timeouts
 from orchestration_nb.catalog import Model, Price
@@ -44,6 +44,16 @@ class NotSent(Exception):  # noqa: N818 - it tells, and nothing went wrong
         self.refusal = refusal
 
 
+class Opening(Protocol):
+    """What is taken ahead for the first attempt of a call: :class:`orchestration_nb.engine.opening.Opening`."""
+
+    def hold(self) -> Hold | None:
+        """The money, to be had once."""
+
+    def turn(self) -> Turn | None:
+        """The turn, to be had once."""
+
+
 @dataclass(slots=True, eq=False)  # one a call: frozen would double what it costs to make
 class Call:
     """One model asked once, on behalf of a run."""
@@ -62,6 +72,8 @@ class Call:
     """Whether to wait for the model while its circuit is open."""
     instead: tuple[str, ...] = ()
     """Models that could answer as well: no wait goes on once one of them may be asked."""
+    opening: Opening | None = None
+    """What was taken for its first attempt where its question was claimed."""
 
     async def wait_while_paused(self) -> None:
         """Waits until the run may send; what a person takes to decide uses up nobody's patience."""
@@ -221,7 +233,8 @@ class _Payment:
                 if not run.unpaused.is_set():
                     self.book.withdraw()  # nothing is kept from other runs while a person decides
                     raise NotSent
-                turn = services.limits.turn_now(model)
+                opening = self.call.opening
+                turn = (opening and opening.turn()) or services.limits.turn_now(model)
                 if turn is None:
                     until_s = self.call.deadline.at_s
                     turn = await services.limits.turn(model, tokens=self._most_tokens(), until_s=until_s)
@@ -280,6 +293,9 @@ class _Payment:
 
     async def _reserve(self, number: int) -> Hold:
         """Sets the money of an attempt aside; where the budget pauses, waits until somebody raises it."""
+        opening = self.call.opening
+        if opening is not None and (hold := opening.hold()) is not None:
+            return hold
         book, price, max_tokens = self.book, price_of(self.book.model), self.asked.max_tokens
         input_tokens = most_input_tokens(self.asked)
         most_usd, step = price.most_usd(input_tokens, max_tokens), self.asked.origin.step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from orchestration_nb.calls import RawReply, Request, Strategy, Timeouts
 from orchestration_nb.catalog import Catalog, Model
 from orchestration_nb.clock import Clock
 from orchestration_nb.cost.budget import Budgets, RunBudget
-from orchestration_nb.cost.cache import CachedReply
+from orchestration_nb.cost.cache import CachedReply, Rider
 from orchestration_nb.cost.semantic import SemanticCache
 from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.progress import Progress
@@ -46,8 +47,11 @@ class ReplyCache(Protocol):
     async def answered(self, keys: Sequence[str]) -> set[str]:
         """Of these questions, those that it can answer."""
 
-    async def claim(self, key: str) -> CachedReply | None:
-        """The reply from the store; ``None``: nobody has it, and of all processes this one asks."""
+    async def claim(self, key: str, rider: Rider | None = None) -> CachedReply | None:
+        """The reply from the store; ``None``: nobody has it, and of all processes this one asks.
+
+        ``rider`` goes along with the claim, in its transaction.
+        """
 
     def put(self, key: str, reply: CachedReply) -> None:
         """Keeps a reply, which ends the claim."""
@@ -106,11 +110,27 @@ class Turn(Protocol):
         """Nothing was sent."""
 
 
+class TurnAhead(Protocol):
+    """A turn that is taken in somebody else's transaction, where it is to be had at once."""
+
+    def take(self, connection: sqlite3.Connection) -> None:
+        """Takes it, within the transaction."""
+
+    def committed(self) -> None:
+        """The transaction has ended well."""
+
+    def turn(self) -> Turn | None:
+        """The turn, to be had once."""
+
+
 class Limits(Protocol):
     """What models, providers and keys allow at the moment."""
 
     def turn_now(self, model: Model) -> Turn | None:
         """A turn where nothing stands against it."""
+
+    def ahead(self, model: Model, *, tokens: int) -> TurnAhead | None:
+        """A turn to be taken in somebody else's transaction; ``None`` where it takes none, or others wait."""
 
     async def turn(self, model: Model, *, tokens: int, until_s: float) -> Turn:
         """Waits until an attempt may be sent that takes at most so many tokens, read and written.

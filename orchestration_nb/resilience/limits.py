@@ -13,7 +13,7 @@ from orchestration_nb.catalog import Model
 from orchestration_nb.clock import Clock
 from orchestration_nb.config import LimitSettings
 from orchestration_nb.resilience.shared import SharedLimits, bounds_of
-from orchestration_nb.resilience.turns import Line, ModelLimits, Turn
+from orchestration_nb.resilience.turns import Line, ModelLimits, Turn, TurnAhead
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
 
@@ -62,6 +62,11 @@ class Limits:
         """
         line = self._lines.get(model.name) or self._open(model)
         return line.turn_now() or await line.wait(tokens, until_s)
+
+    def ahead(self, model: Model, *, tokens: int) -> TurnAhead | None:
+        """As :meth:`turn`, for a transaction that the caller has begun; ``None`` where it takes none, or others wait."""
+        line = self._lines.get(model.name) or self._open(model)
+        return line.ahead(tokens)
 
     def standing(self) -> list[ModelLimits]:
         """How each model that was asked is limited just now; may be called from any thread."""

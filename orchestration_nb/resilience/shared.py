@@ -88,14 +88,16 @@ class SharedLimits:
         Raises:
             StateError: If the state cannot be written.
         """
-        me, dead = self._owners.me, self._owners.dead
-        # The time is read within the transaction: another process's may have been waited for.
         try:
-            return await self._desk.submit(
-                lambda connection: windows.take(connection, bounds, tokens, now_us=self._now_us(), owner=me, dead=dead)
-            )
+            return await self._desk.submit(lambda connection: self.take_in(connection, bounds, tokens))
         except sqlite3.Error as error:  # its tables are not ours: nobody would be told otherwise, and all would wait
             raise StateError(f"The limits cannot be read from the state of the workspace: {error}.") from error
+
+    def take_in(self, connection: sqlite3.Connection, bounds: Bounds, tokens: Sequence[int]) -> Answer:
+        """The same, within a transaction: a work for the desk."""
+        # The time is read within the transaction: another process's may have been waited for.
+        me, dead = self._owners.me, self._owners.dead
+        return windows.take(connection, bounds, tokens, now_us=self._now_us(), owner=me, dead=dead)
 
     def went_out(self, bounds: Bounds, grant: Grant) -> None:
         """A call that was granted has been sent by now."""

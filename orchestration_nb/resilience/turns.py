@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sqlite3
 from collections import deque
 from dataclasses import dataclass
 
@@ -93,6 +94,31 @@ class Turn:
         return line
 
 
+class TurnAhead:
+    """A turn that is taken in somebody else's transaction, where there is room at once."""
+
+    __slots__ = ("_grant", "_line", "_taken", "_tokens")
+
+    def __init__(self, line: Line, tokens: int) -> None:
+        self._line = line
+        self._tokens = tokens
+        self._taken: Grant | None = None
+        self._grant: Grant | None = None
+
+    def take(self, connection: sqlite3.Connection) -> None:
+        """Takes it, within the transaction."""
+        self._taken = self._line.take_in(connection, self._tokens)
+
+    def committed(self) -> None:
+        """The transaction has ended well."""
+        self._grant = self._taken
+
+    def turn(self) -> Turn | None:
+        """The turn, to be had once; ended by whoever has it."""
+        grant, self._grant = self._grant, None
+        return None if grant is None else self._line.turn_of(grant, self._tokens)
+
+
 def _outcome(error: BaseException | None) -> Outcome:
     if error is None:
         return "accepted"
@@ -130,6 +156,25 @@ class Line:
             return None
         now = self._clock.monotonic()
         return None if self.pace.wait_s(now) > 0 else Turn(self, self.pace.sent(now))
+
+    def ahead(self, tokens: int) -> TurnAhead | None:
+        """A turn to be taken in somebody else's transaction; ``None`` where it takes none, or has to be waited for."""
+        if self._waiting or not self._is_bound or self.pace.wait_s(self._clock.monotonic()) > 0:
+            return None
+        return TurnAhead(self, tokens)
+
+    def take_in(self, connection: sqlite3.Connection, tokens: int) -> Grant | None:
+        """A grant where there is room: a work for the desk."""
+        answer = self._shared.take_in(connection, self._bounds, [self._estimate.of(tokens)])
+        return answer.grants[0] if answer.grants else None
+
+    def turn_of(self, grant: Grant, tokens: int) -> Turn | None:
+        """The turn of a call that was granted and did not wait; ``None`` where the provider has asked for a pause."""
+        now = self._clock.monotonic()
+        if self.pace.wait_s(now) > 0:
+            self._shared.undo(self._bounds, grant)
+            return None
+        return self._begin(grant, tokens, now, 0.0)
 
     async def wait(self, tokens: int, until_s: float) -> Turn:
         """Waits for a turn. A wait that is cancelled leaves nothing behind.
@@ -197,11 +242,14 @@ class Line:
 
     def _give(self, grant: Grant | None) -> None:
         now, waiter = self._clock.monotonic(), self._waiting.popleft()
-        turn = Turn(self, self.pace.sent(now), grant=grant, tokens=waiter.tokens, waited_s=now - waiter.since_s)
-        waiter.turn.set_result(turn)
+        waiter.turn.set_result(self._begin(grant, waiter.tokens, now, now - waiter.since_s))
+
+    def _begin(self, grant: Grant | None, tokens: int, now: float, waited_s: float) -> Turn:
+        turn = Turn(self, self.pace.sent(now), grant=grant, tokens=tokens, waited_s=waited_s)
         if grant is not None:
             # Some time after the task that waited has had its go: a loop that is held up comes to both late.
             asyncio.get_running_loop().call_later(SENT_WITHIN_S, turn.went_out)
+        return turn
 
     def _refuse_impatient(self) -> None:
         """Those who cannot wait as long as the provider asked for are told now, and not when their time is over."""

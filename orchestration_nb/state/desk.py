@@ -86,14 +86,18 @@ class Desk:
         self._patient: asyncio.Task[None] | None = None
         _all.add(self)
 
-    async def submit(self, work: Work[_Answer]) -> _Answer:
+    async def submit(self, work: Work[_Answer], committed: Callable[[_Answer], None] | None = None) -> _Answer:
         """What ``work`` makes of the connection, in a transaction that it shares with others.
+
+        Args:
+            work: What is to be done.
+            committed: Told the answer in the turn in which it was committed, though nobody should wait any more.
 
         Raises:
             StateError: If the file is damaged, cannot be written, or is locked for thirty seconds.
         """
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
-        self.enter(work, functools.partial(_answer, answer))
+        self.enter(work, functools.partial(_answer, answer, committed))
         return answer.result() if answer.done() else await answer  # one who is alone need not go round the loop
 
     def enter(self, work: Work[Any], then: Then) -> None:
@@ -338,7 +342,11 @@ def _is_the_files(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FILE_TROUBLE
 
 
-def _answer(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
+def _answer(
+    future: asyncio.Future[Any], committed: Callable[[Any], None] | None, answer: Any, error: BaseException | None
+) -> None:
+    if error is None and committed is not None:
+        committed(answer)
     if future.done():
         return  # cancelled meanwhile
     if error is None:

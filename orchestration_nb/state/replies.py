@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.errors import WorkspaceError
@@ -41,6 +41,16 @@ _log = logging.getLogger(__name__)
 
 Turn = Literal["ours", "theirs"]
 """Who asks a question that nobody has answered: this process, which has just claimed it, or another one."""
+
+
+class Rider(Protocol):
+    """What else is done in the transaction that claims a question, where it is ours to ask."""
+
+    def take(self, connection: sqlite3.Connection) -> None:
+        """Does it; may be called again where the transaction has to begin anew."""
+
+    def committed(self) -> None:
+        """The transaction has ended well."""
 
 
 class Replies:
@@ -90,16 +100,17 @@ class Replies:
                 self._count_strike(error)
         return None
 
-    async def find_or_claim(self, key: str) -> Entry | Turn:
+    async def find_or_claim(self, key: str, rider: Rider | None = None) -> Entry | Turn:
         """The entry of that key; where there is none, who asks the question.
 
-        A claim that is ``"ours"`` ends with :meth:`keep` or :meth:`release`.
+        A claim that is ``"ours"`` ends with :meth:`keep` or :meth:`release`; ``rider`` then goes along with it.
         """
         if self.trouble is not None:
             return "ours"
         try:
             wanted = self._claimed[key] = Claim(key, self._owners.me, self._now_us())
-            found = await self._desk.submit(functools.partial(self._find_or_claim, wanted=wanted))
+            work = functools.partial(self._find_or_claim, wanted=wanted, rider=rider)
+            found = await self._desk.submit(work, rider and functools.partial(_tell, rider))
         except asyncio.CancelledError:
             self.release(key)  # it may have been claimed all the same
             raise
@@ -174,11 +185,15 @@ class Replies:
             except WorkspaceError as error:
                 self._count_strike(error)
 
-    def _find_or_claim(self, connection: sqlite3.Connection, wanted: Claim) -> Entry | Turn:
+    def _find_or_claim(self, connection: sqlite3.Connection, wanted: Claim, rider: Rider | None) -> Entry | Turn:
         held = self._find(connection, wanted.key, wanted.claimed_us)
         if held is not None:
             return held
-        return "ours" if claims.claim(connection, wanted, is_void=self._is_void(wanted.claimed_us)) else "theirs"
+        if not claims.claim(connection, wanted, is_void=self._is_void(wanted.claimed_us)):
+            return "theirs"
+        if rider is not None:
+            rider.take(connection)
+        return "ours"
 
     def _find(self, connection: sqlite3.Connection, key: str, now_us: int) -> Entry | None:
         held = cache.find(connection, key, oldest_us=self._oldest_us(now_us))
@@ -212,3 +227,8 @@ class Replies:
 
     def _now_us(self) -> int:
         return (self._clock.now() - _EPOCH) // _MICROSECOND
+
+
+def _tell(rider: Rider, found: Entry | Turn) -> None:
+    if found == "ours":
+        rider.committed()

@@ -29,7 +29,7 @@ class Store:
     used: list[str] = field(default_factory=list)
     looks: int = 0
 
-    async def find_or_claim(self, key: str) -> Any:
+    async def find_or_claim(self, key: str, rider: Any = None) -> Any:
         self.looks += 1
         return self.answers.pop(0) if self.answers else "ours"
 

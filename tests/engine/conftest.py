@@ -47,7 +47,7 @@ class MemoryStore:
     entries: dict[str, bytes] = field(default_factory=dict)
     claims: set[str] = field(default_factory=set)
 
-    async def find_or_claim(self, key: str) -> Any:
+    async def find_or_claim(self, key: str, rider: Any = None) -> Any:
         if key in self.entries:
             return Entry(self.entries[key], 2**51, 2**51)
         if key in self.claims:
