@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -109,10 +108,10 @@ class SharedLimits:
 
     def undo(self, bounds: Bounds, grant: Grant) -> None:
         """A call was not sent after all."""
-        self._moves.add(Move(bounds, replace(grant), None, self._owners.me))
+        self._moves.add(Move(bounds, Grant(grant.latest_us, grant.tokens), None, self._owners.me))
 
     def _correct(self, bounds: Bounds, grant: Grant, latest_us: int, tokens: int, *, ended: bool) -> None:
-        before, after = replace(grant), Grant(latest_us, tokens)
+        before, after = Grant(grant.latest_us, grant.tokens), Grant(latest_us, tokens)
         grant.latest_us, grant.tokens = latest_us, tokens
         owner = self._owners.me if ended else None
         self._moves.add(Move(bounds, before, after, owner))

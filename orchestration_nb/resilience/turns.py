@@ -77,6 +77,11 @@ class Turn:
         if self._grant is not None:
             line.settle(self._grant, error, asked=self._tokens, took=tokens)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the attempt has ended, or was not made."""
+        return self._line is None
+
     def went_out(self) -> None:
         """The attempt has been sent by now, unless it is over already."""
         if self._line is not None and self._grant is not None:
@@ -146,6 +151,7 @@ class Line:
         self._is_bound = bool(bounds)
         self._estimate = TokenEstimate()
         self._waiting: deque[_Waiter] = deque()
+        self._sending: deque[tuple[float, Turn]] = deque()
         self._server: asyncio.Task[None] | None = None
         self._held_by: Window | Places | None = None
         self._alarm: asyncio.Future[None] | None = None
@@ -248,8 +254,19 @@ class Line:
         turn = Turn(self, self.pace.sent(now), grant=grant, tokens=tokens, waited_s=waited_s)
         if grant is not None:
             # Some time after the task that waited has had its go: a loop that is held up comes to both late.
-            asyncio.get_running_loop().call_later(SENT_WITHIN_S, turn.went_out)
+            due_s = asyncio.get_running_loop().time() + SENT_WITHIN_S
+            self._sending.append((due_s, turn))
+            if len(self._sending) == 1:
+                asyncio.get_running_loop().call_at(due_s, self._tell_sent)
         return turn
+
+    def _tell_sent(self) -> None:
+        """Of those that had their turn some time ago; one timer serves all."""
+        loop, sending = asyncio.get_running_loop(), self._sending
+        while sending and (sending[0][1].is_over or sending[0][0] <= loop.time()):
+            sending.popleft()[1].went_out()
+        if sending:
+            loop.call_at(sending[0][0], self._tell_sent)
 
     def _refuse_impatient(self) -> None:
         """Those who cannot wait as long as the provider asked for are told now, and not when their time is over."""

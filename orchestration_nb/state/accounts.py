@@ -384,26 +384,35 @@ def _valid(most: int, raised: int | None, raised_from: int | None) -> int:
 
 
 def _book(connection: sqlite3.Connection, spent: Sequence[Spent]) -> list[Passed]:
-    connection.executemany("update accounts set held = held - ?, spent = spent + ? where key = ?", spent)
-    keys = [key for _, amount, key in spent if amount and key.startswith("usd|")]
-    # Not by `returning`, which costs five times the update.
-    rows = connection.execute(
-        "select spent, allowed, told, key, kind, name, per, whose, begins_us from accounts"
-        f" where key in ({','.join('?' * len(keys))}) and spent >= tell_at",  # noqa: S608 - question marks alone
-        keys,
-    ).fetchall()
-    passed = [_told(connection, *row) for row in rows]
+    passed = []
+    for held, amount, key in spent:
+        told_of_none = not amount or not key.startswith("usd|")
+        row = (held, amount, key, told_of_none, amount)
+        if not connection.execute(_BOOK_QUIETLY, row).rowcount:  # a mark is passed, or there is no such account
+            connection.execute(_BOOK, (held, amount, key))
+            passed.append(_told(connection, key))
     return [one for one in passed if one is not None]
 
 
-def _told(
-    connection: sqlite3.Connection, spent: int, allowed: int, told: int, key: str, *account: Any
-) -> Passed | None:
+def _told(connection: sqlite3.Connection, key: str) -> Passed | None:
     """The marks that an account has passed, if there are any: from now on somebody was told of them."""
+    row = connection.execute(
+        "select spent, allowed, told, kind, name, per, whose, begins_us from accounts"
+        " where key = ? and spent >= tell_at",
+        (key,),
+    ).fetchone()
+    if row is None:
+        return None
+    spent, allowed, told, *account = row
     mark = max(told, _highest_mark(spent, allowed))
     connection.execute("update accounts set told = ?, tell_at = ? where key = ?", (mark, _tell_at(mark, allowed), key))
     marks = tuple(one for one in MARKS if told < one <= mark)
     return Passed(Account(*account), marks, spent, allowed, key) if marks else None
+
+
+_BOOK = "update accounts set held = held - ?, spent = spent + ? where key = ?"
+# Not by `returning`, which costs five times the update.
+_BOOK_QUIETLY = f"{_BOOK} and (? or spent + ? < tell_at)"
 
 
 def _tell_at(told: int, most: int) -> int:

@@ -82,6 +82,7 @@ class Desk:
         self._entries: list[_Entry] = []
         self._soon = False
         self._looked_s = 0.0
+        self._posted_s = 0.0
         self._late: asyncio.TimerHandle | None = None
         self._patient: asyncio.Task[None] | None = None
         _all.add(self)
@@ -111,9 +112,12 @@ class Desk:
         It is done with the next transaction, within 20 ms; where the file cannot be written, as soon as it can be.
         ``then``, where given, is called in the turn in which it was committed.
         """
+        loop = asyncio.get_running_loop()
+        if not self._entries:
+            self._posted_s = loop.time()
         self._entries.append(_Entry(work, then, awaited=False))
         if self._late is None and not self._soon and self._patient is None:
-            self._late = asyncio.get_running_loop().call_later(LATE_S, self._run)
+            self._late = loop.call_at(self._posted_s + LATE_S, self._run_late)
 
     async def flush(self) -> None:
         """Returns when everything that was posted is in the file.
@@ -151,11 +155,17 @@ class Desk:
             self._soon = True
             asyncio.get_running_loop().call_soon(self._run)
 
+    def _run_late(self) -> None:
+        """What was posted is due, or was done meanwhile: the timer is not set anew for each of a thousand a second."""
+        self._late = None
+        loop = asyncio.get_running_loop()
+        if self._entries and loop.time() < self._posted_s + LATE_S / 2:
+            self._late = loop.call_at(self._posted_s + LATE_S, self._run_late)
+        else:
+            self._run()
+
     def _run(self) -> None:
         self._soon = False
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
         if self._entries and self._patient is None and not self._is_done(self._connection()):
             self._patient = asyncio.get_running_loop().create_task(self._run_patiently())
 

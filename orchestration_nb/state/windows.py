@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 TABLES: Final = """
@@ -44,11 +44,11 @@ class Window:
     counts: Literal["requests", "tokens"]
     seconds: int
     most: int
+    account: str = field(init=False)
+    """The key of its rows; a limit that is changed goes on with what was counted."""
 
-    @property
-    def account(self) -> str:
-        """The key of its rows; a limit that is changed goes on with what was counted."""
-        return f"{self.name} {self.counts}/{self.seconds}s"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "account", f"{self.name} {self.counts}/{self.seconds}s")
 
     def until_us(self, moment_us: int) -> int:
         """When what arrives at the latest at ``moment_us`` has left the window."""
