@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ CANCEL_S = 1.0
 class Requests:
     """Counts the requests of each step; listens to the run's events."""
 
-    by_step: dict[str, Counter[str]] = field(default_factory=dict)
+    by_step: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """Step to model to how many requests it answered."""
     failed: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Requests:
             if event.model is None:
                 self.failed[event.step] += 1
             else:
-                self.by_step.setdefault(event.step, Counter())[event.model] += 1
+                self.by_step[event.step][event.model] += 1
 
 
 @dataclass(slots=True, eq=False)

@@ -14,6 +14,7 @@ from orchestration_nb.calls import Origin, OutputSchema, Status
 from orchestration_nb.engine.bookkeeping import sentence_of, status_of
 from orchestration_nb.engine.request import answer
 from orchestration_nb.engine.services import RunContext
+from orchestration_nb.engine.together import results_of
 from orchestration_nb.errors import (
     CallError,
     ControlSignal,
@@ -267,7 +268,7 @@ class ItemWork:
             elif pendings := collect(value):
                 _refuse_lost(step, scope, pendings)  # before the others are paid
                 asks = [self._ask(step, pending, step.element_schema, evaluated.tally) for pending in pendings]
-                answers = await asyncio.gather(*asks, return_exceptions=True)
+                answers = await results_of(asks)
                 for answered in answers:
                     if isinstance(answered, BaseException):
                         raise answered
