@@ -137,10 +137,10 @@ def take(
             return short
         rows = [(charge.amount, now_us, charge.key) for charge in charges]
         connection.executemany("update accounts set held = held + ?, used_us = ? where key = ?", rows)
-    return _held(connection, charges, owner, facts, now_us)
+    return _held(connection, charges, facts, owner, now_us)
 
 
-def _held(connection: sqlite3.Connection, charges: Sequence[Charge], owner: str, facts: bytes, now_us: int) -> int:
+def _held(connection: sqlite3.Connection, charges: Sequence[Charge], facts: bytes, owner: str, now_us: int) -> int:
     """Writes down a hold whose amounts are set aside."""
     parts = orjson.dumps([(charge.key, charge.amount) for charge in charges])
     row = (owner, parts, now_us, facts)
@@ -163,6 +163,9 @@ def take_all(
     Returns:
         The ids of the holds; ``None`` where not all are covered, or an account is not there yet: nothing was taken.
     """
+    if len(wanted) == 1:
+        taken = _taken(connection, wanted[0][0], now_us)
+        return [_held(connection, *wanted[0], owner, now_us)] if taken else None
     charged: dict[str, Charge] = {}
     amounts: dict[str, int] = {}
     for charges, _ in wanted:
@@ -172,7 +175,7 @@ def take_all(
             amounts[charge.key] = amounts.get(charge.key, 0) + charge.amount
     if not _taken(connection, [charge._replace(amount=amounts[key]) for key, charge in charged.items()], now_us):
         return None
-    return [_held(connection, charges, owner, facts, now_us) for charges, facts in wanted]
+    return [_held(connection, charges, facts, owner, now_us) for charges, facts in wanted]
 
 
 def end(connection: sqlite3.Connection, hold: int, spent: Sequence[Spent]) -> list[Passed]:

@@ -87,18 +87,26 @@ class Desk:
         self._patient: asyncio.Task[None] | None = None
         _all.add(self)
 
-    async def submit(self, work: Work[_Answer], committed: Callable[[_Answer], None] | None = None) -> _Answer:
+    async def submit(
+        self, work: Work[_Answer], committed: Callable[[_Answer], None] | None = None, *, apart: bool = False
+    ) -> _Answer:
         """What ``work`` makes of the connection, in a transaction that it shares with others.
 
         Args:
             work: What is to be done.
             committed: Told the answer in the turn in which it was committed, though nobody should wait any more.
+            apart: Where nobody else comes, what was posted is left its time to share a transaction with what follows:
+                ``work`` does not depend on it, or can be submitted again.
 
         Raises:
             StateError: If the file is damaged, cannot be written, or is locked for thirty seconds.
         """
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
-        self.enter(work, functools.partial(_answer, answer, committed))
+        then = functools.partial(_answer, answer, committed)
+        if apart and self._is_free():
+            self._enter_apart(_Entry(work, then, awaited=True))
+        else:
+            self.enter(work, then)
         return answer.result() if answer.done() else await answer  # one who is alone need not go round the loop
 
     def enter(self, work: Work[Any], then: Then) -> None:
@@ -146,10 +154,19 @@ class Desk:
         self.flush_now()
         self._file.close()
 
+    def _is_free(self) -> bool:
+        return self._crowd() < 2 and not (self._transacting or self._soon or self._patient is not None)
+
+    def _enter_apart(self, entry: _Entry) -> None:
+        posted, since_s = self._entries, self._posted_s
+        self._entries = [entry]
+        self._run()
+        self._entries, self._posted_s = posted + self._entries, since_s if posted else self._posted_s
+
     def _run_soon(self) -> None:
         if self._soon or self._patient is not None:
             return
-        if self._crowd() < 2 and not self._transacting:
+        if self._is_free():
             self._run()
         else:
             self._soon = True

@@ -110,7 +110,12 @@ class Replies:
         try:
             wanted = self._claimed[key] = Claim(key, self._owners.me, self._now_us())
             work = functools.partial(self._find_or_claim, wanted=wanted, rider=rider)
-            found = await self._desk.submit(work, rider and functools.partial(_tell, rider))
+            if rider is None:
+                found = await self._desk.submit(work)
+            else:
+                found = await self._desk.submit(work, functools.partial(_tell, rider), apart=True)
+                if found == "theirs":  # it may be our own claim, whose end was posted just now
+                    found = await self._desk.submit(work, functools.partial(_tell, rider))
         except asyncio.CancelledError:
             self.release(key)  # it may have been claimed all the same
             raise
