@@ -1,8 +1,8 @@
 """The first attempt of a call that is alone: its money and its turn, taken where its question is claimed.
 
-The three are agreed on in ``state.sqlite``, and a transaction costs more than what is done in it. Calls that come together
-share theirs; one that comes alone has nobody to share with, and takes all that it needs in one. What cannot be had at
-once is waited for afterwards, as ever.
+The three are agreed on in ``state.sqlite``, and a transaction costs more than what is done in it. Calls that come
+together share theirs; one that comes alone has nobody to share with, and takes all that it needs in one. What cannot be
+had at once is waited for afterwards, as ever.
 """
 
 from __future__ import annotations

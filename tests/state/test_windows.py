@@ -115,6 +115,36 @@ class TestWindow:
         assert most_in_any_window(arrivals, SECOND) <= 50
         assert len(arrivals) / (now / SECOND) > 0.7 * 50
 
+    def test_what_is_corrected_together_comes_to_the_same_as_one_after_another(self, dice: random.Random) -> None:
+        minute = Window(name="openai", counts="tokens", seconds=60, most=400)
+        bounds = Bounds(windows=(FIFTY, minute), places=(Places(name="openai", most=90),))
+        tables = [sqlite3.connect(":memory:", isolation_level=None) for _ in range(2)]
+        for one in tables:
+            one.executescript(TABLES)
+        open_calls: list[Grant] = []
+        for now in range(0, 30 * SECOND, 200_000):
+            moves = []
+            for grant in dice.sample(open_calls, dice.randrange(len(open_calls) + 1)):
+                if dice.random() < 0.3:
+                    after = Grant(min(grant.latest_us, now + GRACE), grant.tokens)
+                    moves.append(Move(bounds, Grant(grant.latest_us, grant.tokens), after, None))
+                    grant.latest_us = after.latest_us
+                sent = Grant(min(grant.latest_us, now), dice.randrange(60))
+                moves.append(Move(bounds, grant, None if dice.random() < 0.1 else sent, "me"))
+                open_calls.remove(grant)
+            for move in moves:
+                move_all(tables[0], [move])
+            move_all(tables[1], moves)
+            tokens = [dice.randrange(1, 30) for _ in range(dice.randrange(9))]
+            first, second = (take(each, bounds, tokens, now_us=now, owner="me", dead=nobody) for each in tables)
+            assert first == second
+            open_calls += first.grants
+            for name in ("windows", "places"):
+                rows, others = ([*each.execute(f"select * from {name} order by 1, 2")] for each in tables)
+                assert rows == others
+        for one in tables:
+            one.close()
+
     def test_a_call_that_was_not_sent_gives_its_room_back(self, table: sqlite3.Connection) -> None:
         bounds = Bounds(windows=(FIFTY,), places=(Places(name="openai", most=50),))
         for grant in ask(table, bounds, 50, at=0).grants:
