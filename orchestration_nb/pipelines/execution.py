@@ -186,10 +186,10 @@ class Execution:
             asked.cancel()
 
     def write(self, client: Any = None) -> None:
-        """Writes the executed copy as it stands."""
+        """Writes the executed copy as it stands; without a client for the last time."""
         if client is not None:
             client.settle()
-        write_notebook(self.scrubber.notebook(self.notebook), self.copy)
+        write_notebook(self.scrubber.notebook(self.notebook), self.copy, finished=client is None)
 
 
 async def _ended(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+import orjson
+
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.state import private_folder
 
@@ -141,18 +143,35 @@ def executed_copy(notebook: Path, *, folder: Path | None, workspace: Path, now: 
     return folder / f"{next(name for name in names if name not in taken)}.ipynb"
 
 
-def write_notebook(notebook: Any, path: Path) -> None:
+def write_notebook(notebook: Any, path: Path, *, finished: bool = True) -> None:
     """Writes the file as a whole or not at all.
+
+    Args:
+        notebook: The notebook.
+        path: The file.
+        finished: Whether it is laid out as Jupyter does, a line of text a line; quicker where another write follows.
 
     Raises:
         WorkspaceError: If it cannot be written.
     """
-    import nbformat  # noqa: PLC0415
-
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        beside.write_text(nbformat.writes(notebook), encoding="utf-8")  # type: ignore[no-untyped-call]
+        beside.write_bytes(_as_jupyter(notebook) if finished else _quickly(notebook))
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise WorkspaceError(f"The executed copy {path} cannot be written: {error.strerror or error}.") from None
+
+
+def _as_jupyter(notebook: Any) -> bytes:
+    from nbformat import v4  # noqa: PLC0415 - its own writer: to validate what was validated takes longer than a cell
+
+    text: str = v4.writes(notebook)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _quickly(notebook: Any) -> bytes:
+    try:
+        return orjson.dumps(notebook, option=orjson.OPT_INDENT_2)
+    except TypeError:  # half a surrogate pair, a number beyond 64 bits
+        return _as_jupyter(notebook)
