@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from orchestration_nb.clock import Clock, SystemClock
-from orchestration_nb.notebook.figures import count, span, usd
+from orchestration_nb.pages.figures import count, span, usd
 from orchestration_nb.pipelines import Begun, CellEnded, Spent, Unwatched, Watcher
 from orchestration_nb.pipelines.eta import Pace, pace_of
 from orchestration_nb.terminal import printable
