@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+import orjson
+
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.state import private_folder
 
 INJECTED: Final = "injected-parameters"
 """The tag of the cell that holds what a run was given, as papermill has it."""
+USUAL_KERNEL: Final = "python3"
+"""The kernel of a notebook that names none."""
 RUNS_FOLDER = "runs"
 """Where executed copies go unless a folder is named: in ``.orchestrate/``, which only its owner can read."""
 
@@ -103,7 +108,11 @@ def read_notebook(path: Path, text: str | None = None) -> Any:
 
     text = _text_of(path) if text is None else text
     try:
-        notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+        notebook = nbformat.convert(nbformat.reader.reads(text), 4)  # type: ignore[no-untyped-call]
+        _complete(notebook.metadata)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cells without ids, of an older form: they get some
+            _, notebook = nbformat.validator.normalize(notebook)
         nbformat.validate(notebook)
     except (
         json.JSONDecodeError,
@@ -117,6 +126,13 @@ def read_notebook(path: Path, text: str | None = None) -> Any:
         raise UsageError(f"{path} is not a notebook: {reason}") from None
     _refuse_other_languages(path, notebook.metadata)
     return notebook
+
+
+def _complete(metadata: Any) -> None:
+    """Names the kernel of a notebook that has only the language of one, as some editors leave it."""
+    if "kernelspec" in metadata:
+        metadata.kernelspec.setdefault("name", USUAL_KERNEL)
+        metadata.kernelspec.setdefault("display_name", metadata.kernelspec.name)
 
 
 def tagged(cell: Any) -> list[str]:
@@ -141,18 +157,35 @@ def executed_copy(notebook: Path, *, folder: Path | None, workspace: Path, now: 
     return folder / f"{next(name for name in names if name not in taken)}.ipynb"
 
 
-def write_notebook(notebook: Any, path: Path) -> None:
+def write_notebook(notebook: Any, path: Path, *, finished: bool = True) -> None:
     """Writes the file as a whole or not at all.
+
+    Args:
+        notebook: The notebook.
+        path: The file.
+        finished: Whether it is laid out as Jupyter does, a line of text a line; quicker where another write follows.
 
     Raises:
         WorkspaceError: If it cannot be written.
     """
-    import nbformat  # noqa: PLC0415
-
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        beside.write_text(nbformat.writes(notebook), encoding="utf-8")  # type: ignore[no-untyped-call]
+        beside.write_bytes(_as_jupyter(notebook) if finished else _quickly(notebook))
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise WorkspaceError(f"The executed copy {path} cannot be written: {error.strerror or error}.") from None
+
+
+def _as_jupyter(notebook: Any) -> bytes:
+    from nbformat import v4  # noqa: PLC0415 - its own writer: to validate what was validated takes longer than a cell
+
+    text: str = v4.writes(notebook)  # type: ignore[no-untyped-call]
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _quickly(notebook: Any) -> bytes:
+    try:
+        return orjson.dumps(notebook, option=orjson.OPT_INDENT_2)
+    except TypeError:  # half a surrogate pair, a number beyond 64 bits
+        return _as_jupyter(notebook)

@@ -19,6 +19,8 @@ from statistics import median
 from typing import Any
 
 from tests.bench.figures import Figure, Rounds, column, medians, ratios, side_by_side, verdicts
+from tests.bench.headless import TITLE as NOTEBOOK
+from tests.bench.headless import notebooks
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent
@@ -209,17 +211,31 @@ def _dashboard(calls: int, rounds: int) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+PARTS = ("calls", "notebooks", "dashboard")
+"""What can be measured alone."""
+
+
 def main() -> int:
     """Measures everything; the exit code says that it was measured, the table whether it is good."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer-python", default=str(REPO / ".bench" / "venv" / "bin" / "python"))
+    parser.add_argument("--only", choices=PARTS, help="measure this alone")
     options = parser.parse_args()
+    wanted = [options.only] if options.only else PARTS
+    figures: list[Figure] = []
     with server() as root:
         bench = Bench(root=root, peer_python=options.peer_python, rounds=options.rounds)
-        figures = [*alone(bench), *cpu(bench), *wall(bench)]
-    drawn, dashboards = dashboard(options.rounds)
-    figures += drawn
+        if "calls" in wanted:
+            figures += [*alone(bench), *cpu(bench), *wall(bench)]
+    if "notebooks" in wanted:
+        bench.measured[NOTEBOOK], more, versions = notebooks(options.rounds, options.peer_python)
+        figures += more
+        bench.versions.update(versions)
+    dashboards: dict[str, Any] = {}
+    if "dashboard" in wanted:
+        drawn, dashboards = dashboard(options.rounds)
+        figures += drawn
     print("\n" + verdicts(figures))
     results: dict[str, Any] = {
         "python": platform.python_version(),
