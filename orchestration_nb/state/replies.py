@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.errors import WorkspaceError
+from orchestration_nb.secrecy import Secrecy
 from orchestration_nb.state import cache, claims
 from orchestration_nb.state.cache import Entry
 from orchestration_nb.state.claims import Claim
@@ -56,6 +57,7 @@ class Replies:
         seal: Tells own entries from those that came with the folder.
         keep_days: Days an entry may be used, or ``None`` for ever.
         most_bytes: The largest that the file may grow.
+        secrecy: Keeps replies with secrets in them out of the file; ``None`` where there are none.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Replies:
         *,
         keep_days: int | None = 30,
         most_bytes: int = MOST_BYTES,
+        secrecy: Secrecy | None = None,
     ) -> None:
         self._desk = desk
         self._owners = owners
@@ -74,6 +77,7 @@ class Replies:
         self._seal = seal
         self._keep_us = None if keep_days is None else keep_days * _DAY_US
         self._most_bytes = most_bytes
+        self._secrecy = secrecy
         self._claimed: dict[str, Claim] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._kept = self._strikes = 0
@@ -138,8 +142,14 @@ class Replies:
             return set()
 
     def keep(self, key: str, reply: bytes) -> None:
-        """Keeps a reply, soon, and ends the claim; a key that is there gets the new reply."""
+        """Keeps a reply, soon, and ends the claim; a key that is there gets the new reply.
+
+        One with a secret in it is not kept: it would be the wrong one without, and must not be written with it.
+        """
         if self.trouble is not None:
+            return
+        if self._secrecy is not None and self._secrecy.finds(reply):
+            self.release(key)
             return
         now_us, held, sealed = self._now_us(), self._claimed.pop(key, None), self._seal.close(key, reply)
         self._kept += 1
