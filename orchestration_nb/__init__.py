@@ -21,8 +21,11 @@ from orchestration_nb.workspace import Workspace
 from orchestration_nb.flows import Flow, Run  # isort: skip - wires llm() to a workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestration_nb.comparing.comparison import Comparison
     from orchestration_nb.comparing.what_if import WhatIf
+    from orchestration_nb.pipelines import NotebookRun
 
 __all__ = [
     "Flow",
@@ -45,6 +48,7 @@ __all__ = [
     "ledger",
     "llm",
     "load_ipython_extension",
+    "run_notebook",
     "step",
     "strategy",
     "what_if",
@@ -66,6 +70,26 @@ def compare(flow: Flow, **how: Any) -> Comparison:
 def ledger() -> Ledger:
     """The current workspace's ledger: ``ledger().sql("SELECT ...")`` answers with a DataFrame."""
     return Workspace.current().ledger
+
+
+def run_notebook(path: Path | str, **how: Any) -> NotebookRun:
+    """Runs a notebook from top to bottom with nobody to ask, and keeps a copy with its outputs.
+
+    ::
+
+        run_notebook("weekly.ipynb", parameters={"day": "2026-01-31"}, budget_usd=2, retries=1)
+
+    Args:
+        path: The notebook; it is only read.
+        **how: The fields of :class:`orchestration_nb.pipelines.RunOptions`.
+
+    Raises:
+        UsageError: If there is no such notebook, it cannot be run here, or it cannot be given that.
+        WorkspaceError: If the executed copy cannot be written.
+    """
+    from orchestration_nb.pipelines.python import run  # noqa: PLC0415 - only headless runs need it
+
+    return run(path, how)
 
 
 def what_if(flow: Flow, **how: Any) -> WhatIf:

@@ -7,6 +7,7 @@ wired in :mod:`orchestration_nb.workspace`.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -21,6 +22,9 @@ ALIASES: Mapping[str, str] = {"fast": "sim/small", "medium": "sim/medium", "stro
 """The aliases that always exist. They point at simulated models until somebody points them elsewhere, so that a key
 in the environment never turns a simulated run into a paid one."""
 
+
+_SIZES: Mapping[str, float] = {"small": 0.1, "medium": 1.0, "large": math.inf}
+"""Simulated models, and up to which price of a million input tokens, in US dollars, they stand for others."""
 
 BATCH_SHARE = 0.5
 """What a call through a provider's batch API costs of its price."""
@@ -154,6 +158,8 @@ class Catalog:
     """The price list: (provider, wire name) to a price, or ``None``. Asked once per model, when it is first named."""
     search: Callable[[str], Model | None] = _nowhere
     """Full name to a model that is found only when it is named, or ``None``."""
+    simulates: bool = False
+    """Whether a simulated model answers for each that is not: a dry run that pays nothing."""
 
     def add(self, models: Iterable[Model]) -> None:
         """Adds models; one of the same name is replaced."""
@@ -164,7 +170,7 @@ class Catalog:
         return [*self.aliases, *sorted(self.models)]
 
     def resolve(self, name: str) -> Model:
-        """The model behind a name or alias, its price filled in.
+        """The model behind a name or alias, its price filled in; where the catalog simulates, what stands for it.
 
         Raises:
             UnknownModelError: If nothing has that name; the hint names the nearest.
@@ -181,7 +187,13 @@ class Catalog:
         if model.price is None:
             model = replace(model, price=self.price_of(model.provider, model.wire_name))
         self.models[full] = model
-        return model
+        return self._stand_in(model) if self.simulates and not model.simulated else model
+
+    def _stand_in(self, model: Model) -> Model:
+        """The simulated model that is about as dear, and so about as able, as ``model``."""
+        usd = None if model.price is None else model.price.input_usd_per_mtok
+        size = "medium" if usd is None else next(size for size, most_usd in _SIZES.items() if usd <= most_usd)
+        return self.models[f"sim/{size}"]
 
     def _open_model(self, full: str) -> Model | None:
         provider, slash, wire_name = full.partition("/")

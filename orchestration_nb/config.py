@@ -32,7 +32,7 @@
 
     [budgets.support-month]          # beside the run's own
     usd = 100.0
-    per = "tag:team"                 # workspace, run, step, flow, notebook, user or tag:NAME; each has its own
+    per = "tag:team"                 # workspace, run, step, flow, notebook, pipeline, user, tag:NAME; each has one
     only = "support"                 # leave away: each team has as much
     period = "month"                 # day, month; leave away: for ever
     reached = "pause"                # reject, pause or alert
@@ -136,12 +136,13 @@ class LimitSettings(_Section):
 Reached = Literal["reject", "pause", "alert"]
 """What happens at a budget's end: the call fails, the run waits for a person, or somebody is told and it goes on."""
 Period = Literal["day", "month"]
-Per = Annotated[str, Field(pattern=r"^(workspace|run|step|flow|notebook|user|tag:[A-Za-z_][\w.-]*)$")]
+Per = Annotated[str, Field(pattern=r"^(workspace|run|step|flow|notebook|pipeline|user|tag:[A-Za-z_][\w.-]*)$")]
 
 
 class _Allowance(_Section):
     per: Per = "workspace"
-    """What has an account of its own: the workspace as a whole, or each run, step, flow, notebook, user, tag value."""
+    """What has an account of its own: the workspace as a whole, or each run, step, flow, notebook, user, tag value, or
+    each headless run of a notebook (``pipeline``), its retries and resumptions included."""
     only: str | None = None
     """The one flow, step, notebook, user or tag value that it holds for; ``None``: each has as much."""
     period: Period | None = None

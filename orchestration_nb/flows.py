@@ -28,7 +28,7 @@ from orchestration_nb.routing.fallback import fallbacks_of, models_of
 from orchestration_nb.routing.registry import DEFAULT_MODEL
 from orchestration_nb.runs import Requests, Run
 from orchestration_nb.version import __version__
-from orchestration_nb.whence import pipeline_id, resumption
+from orchestration_nb.whence import pipeline_id, pipeline_root, pipeline_tags, resumption
 from orchestration_nb.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -357,8 +357,9 @@ def _budget(workspace: Workspace, flow: Flow, run_id: RunId, account: _Account, 
         root_run_id=account.root or run_id,
         flow=flow.name,
         notebook=workspace.notebook,
+        pipeline=pipeline_root(),
         user=workspace.user,
-        tags={str(name): str(value) for name, value in (options.get("tags") or {}).items()},
+        tags={**pipeline_tags(), **{str(name): str(value) for name, value in (options.get("tags") or {}).items()}},
     )
     reached = options.get("on_budget") or workspace.settings.reached
     return workspace.budgets.open_run(spender, limit_usd=account.limit_usd, reached=reached)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -34,6 +35,32 @@ def resumption(environ: Mapping[str, str] = os.environ) -> tuple[str, float | No
 def pipeline_id(environ: Mapping[str, str] = os.environ) -> PipelineId | None:
     """The headless run of a notebook that this process is the kernel of: ``ORCHESTRATE_PIPELINE``, or ``None``."""
     return PipelineId(environ["ORCHESTRATE_PIPELINE"]) if environ.get("ORCHESTRATE_PIPELINE") else None
+
+
+def pipeline_root(environ: Mapping[str, str] = os.environ) -> PipelineId | None:
+    """The first of the headless runs that this one goes on with; itself where it goes on with none.
+
+    They share one budget: ``ORCHESTRATE_PIPELINE_ROOT``, else ``ORCHESTRATE_PIPELINE``.
+    """
+    root = environ.get("ORCHESTRATE_PIPELINE_ROOT")
+    return PipelineId(root) if root else pipeline_id(environ)
+
+
+def pipeline_budget_usd(environ: Mapping[str, str] = os.environ) -> float | None:
+    """What all runs of the headless run may spend together, in US dollars: ``ORCHESTRATE_PIPELINE_BUDGET``."""
+    said = environ.get("ORCHESTRATE_PIPELINE_BUDGET")
+    return float(said) if said else None
+
+
+def pipeline_tags(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The tags that each run of the headless run gets: ``ORCHESTRATE_PIPELINE_TAGS``, a JSON object of texts."""
+    said = environ.get("ORCHESTRATE_PIPELINE_TAGS")
+    return {str(name): str(value) for name, value in json.loads(said).items()} if said else {}
+
+
+def models_are_simulated(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether every model is to be answered by a simulated one: ``ORCHESTRATE_MODELS=sim``."""
+    return environ.get("ORCHESTRATE_MODELS") == "sim"
 
 
 def notebook_path(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:

@@ -61,7 +61,13 @@ from orchestration_nb.state.replies import Replies
 from orchestration_nb.state.seal import Seal
 from orchestration_nb.state.store import StateFile
 from orchestration_nb.tuning.shelf import Shelf
-from orchestration_nb.whence import notebook_path, user_name
+from orchestration_nb.whence import (
+    models_are_simulated,
+    notebook_path,
+    pipeline_budget_usd,
+    pipeline_root,
+    user_name,
+)
 
 if TYPE_CHECKING:
     from orchestration_nb.events import Event, Listener
@@ -106,6 +112,7 @@ class Workspace:
             on_alert=self._note_soon,
             on_lost=self._note_lost,
         )
+        self._hold_pipeline()
         self.strategies: Strategies = defined(self.settings.strategies, STRATEGIES, trusted=is_trusted(self.folder))
         self.strategies.saved = shelf = Shelf(self.folder)
         self.strategies.add_maker(shelf.learned)
@@ -120,6 +127,7 @@ class Workspace:
         )
         self.catalog = catalog_of(self.settings, self.providers)
         self.catalog.search = self._search
+        self.catalog.simulates = models_are_simulated()
         if self.settings.replay.folder:
             self._look_at_recordings()
         self._refuse_idle_limits()
@@ -127,6 +135,12 @@ class Workspace:
         self.engine.on_close(self._close)
         if self.settings.ledger.keep_days is not None:
             self.engine.executor.submit(self._forget_old, self.settings.ledger.keep_days)
+
+    def _hold_pipeline(self) -> None:
+        """Where this is the kernel of a headless run that was given a budget, holds all of its runs to that."""
+        root, usd = pipeline_root(), pipeline_budget_usd()
+        if root is not None and usd is not None:
+            self.budgets.allowances.hold_pipeline(root, usd, self.settings.reached)
 
     @property
     def user(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,46 +21,138 @@ from orchestration_nb.cli.application import (
     say,
     workspace_of,
 )
+from orchestration_nb.cli.narrating import narrator_for
 from orchestration_nb.errors import UsageError
-from orchestration_nb.pipelines import EXIT_CODES, CellEnded, NotebookRun, resumed_run, run_notebook
+from orchestration_nb.ledger import Ledger
+from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, resumed_run, run_notebook
+from orchestration_nb.pipelines.as_json import run_as_json
+from orchestration_nb.pipelines.chain import find_pipeline, notebook_of
+from orchestration_nb.pipelines.values import Typed, read_file, read_pairs
 from orchestration_nb.state.batches import BatchRow
-from orchestration_nb.terminal import printable
+from orchestration_nb.terminal import as_json, printable
 
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Folder of the executed copy; otherwise .orchestrate/runs, which only you can read."),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end, and nothing else.")]
 
 
 @app.command()
-def run(
-    notebook: Annotated[Path, typer.Argument(help="The notebook; it is only read.")], out: OutOption = None
+def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
+    notebook: Annotated[Path, typer.Argument(help="The notebook; it is only read.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    params: Annotated[Path | None, typer.Option("--params", help="A .yaml or .json file of parameters.")] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="The most that all its runs together may spend, in US dollars.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", help="The most seconds for the whole, retries included.")
+    ] = None,
+    cell_timeout: Annotated[float | None, typer.Option("--cell-timeout", help="The most seconds for a cell.")] = None,
+    retries: Annotated[int, typer.Option("--retries", help="How many times a run that failed is begun anew.")] = 0,
+    out: OutOption = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="Kept with every run; may be repeated.")
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option("--secret", metavar="NAME=WHERE", help="A secret by reference, such as TOKEN=env:MY_TOKEN."),
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", help="A pipeline run to go on with: its id, or last.")
+    ] = None,
+    models: Annotated[Literal["sim"] | None, typer.Option("--models", help="sim: every model is simulated.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Run a notebook from top to bottom with nobody to ask; a copy with its outputs is kept.
 
     Exit codes: 0 done, 1 a cell failed, 2 wrong usage, 3 a budget that rejects was reached, 4 a run waits for its
     budget to be raised (`orchestrate resume`), 130 cancelled.
     """
-    _leave(run_notebook(notebook, watcher=_Narrator(), out=out))
+    typed = {name: Typed(text) for name, text in read_pairs(parameter or ()).items()}
+    options = RunOptions(
+        parameters={**(read_file(params) if params else {}), **typed},
+        secrets=read_pairs(secret or (), what="--secret"),
+        budget_usd=budget,
+        timeout_s=timeout,
+        cell_timeout_s=cell_timeout,
+        retries=retries,
+        out=out,
+        tags=read_pairs(tag or (), what="--tag"),
+        models=models,
+        resumes=resume,
+    )
+    _run(notebook, options, in_json=json)
+
+
+@app.command()
+def inspect(
+    notebook: Annotated[Path, typer.Argument(help="The notebook; it is only read.")], form: FormOption = None
+) -> None:
+    """List the parameters of a notebook: name, type, default, and what its comment says."""
+    import pandas as pd  # noqa: PLC0415
+
+    from orchestration_nb.pipelines.files import read_notebook  # noqa: PLC0415 - loads nbformat
+    from orchestration_nb.pipelines.parameters import declared  # noqa: PLC0415
+
+    found = declared(read_notebook(notebook))
+    columns = ["name", "type", "default", "comment"]
+    rows = [[one.name, one.kind.text, one.default or None, one.comment] for one in found or ()]
+    if form_of(form) != "table" or rows:
+        print_rows(pd.DataFrame(rows, columns=columns), form)
+    elif found is None:
+        say(f"{notebook} has no cell tagged `parameters`: it takes any, in a new cell at its top.")
+    else:
+        say(f"The parameters cell of {notebook} declares none.")
 
 
 @app.command()
 def resume(
-    run: Annotated[str, typer.Argument(help="The run's id, the beginning or the end of it, or: last.")],
+    run: Annotated[str, typer.Argument(help="The id of a run or pipeline run, the beginning or end of it, or: last.")],
     budget: Annotated[
         float | None, typer.Option("--budget", min=0, help="The new budget in US dollars, what is spent included.")
     ] = None,
     out: OutOption = None,
+    json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Go on with a run of a notebook: the notebook is run again, and what was answered is not paid twice.
 
-    The run goes on under the budget of the one it resumes. Exit codes as for `orchestrate run`.
+    The run goes on under the budget of the one it resumes, with its parameters. Exit codes as for `orchestrate run`.
     """
-    found = resumed_run(ledger_of(workspace), folder_of(workspace), run)
-    say(found.sentence(budget))
+    ledger, folder = ledger_of(workspace), folder_of(workspace)
+    pipeline = _pipeline(ledger, run)
+    if pipeline is not None:
+        options = RunOptions(out=out, budget_usd=budget, resumes=pipeline["pipeline_id"])
+        _run(notebook_of(pipeline, folder), options, in_json=json)
+    found = resumed_run(ledger, folder, run)
+    if not json:
+        say(found.sentence(budget))
+    within = ledger.run(run).run["pipeline_id"]
     environ = {"ORCHESTRATE_RESUME": found.variable(budget)}
-    _leave(run_notebook(found.notebook, watcher=_Narrator(), out=out, environ=environ))
+    _run(found.notebook, RunOptions(out=out, resumes=within), in_json=json, environ=environ)
+
+
+def _pipeline(ledger: Ledger, name: str) -> dict[str, Any] | None:
+    """The pipeline run that is meant; ``None``: a run of a flow is, which ``last`` always means."""
+    if name == "last":
+        return None
+    try:
+        return find_pipeline(ledger, name)
+    except UsageError:
+        return None
+
+
+def _run(notebook: Path, options: RunOptions, *, in_json: bool, environ: dict[str, str] | None = None) -> None:
+    narrator = narrator_for(sys.stdout, silent=in_json)
+    try:
+        done = run_notebook(notebook, options=options, watcher=narrator, environ=environ)
+    finally:
+        narrator.close()
+    _leave(done, in_json=in_json)
 
 
 @app.command()
@@ -92,22 +184,13 @@ def batches(
         say(NO_BATCH)
 
 
-class _Narrator:
-    """Prints a line a cell, and the account of each run."""
-
-    def begins(self, number: int, total: int, title: str) -> None:
-        sys.stdout.write(printable(f"[{number}/{total}] {title[:100]}").replace("\n", " "))
-        sys.stdout.flush()
-
-    def ended(self, cell: CellEnded) -> None:
-        sys.stdout.write(f"  {'failed' if cell.error_type else 'ok'}, {cell.seconds:.1f} s\n")
-        for text in cell.accounts:
-            say(f"\n{text}\n")
-        if cell.error_type:
-            sys.stderr.write(f"{printable(cell.error)}\n")
-        sys.stdout.flush()
-
-
-def _leave(done: NotebookRun) -> None:
-    say(f"{done.status}: {done.copy}")
+def _leave(done: NotebookRun, *, in_json: bool) -> None:
+    if in_json:
+        sys.stdout.write(as_json(run_as_json(done)))
+    else:
+        if done.error and not (done.cells and done.cells[-1].error_type):
+            sys.stderr.write(f"{printable(done.error)}\n")  # what no cell has said
+        if done.report is not None:
+            say(f"report: {done.report}")
+        say(f"{done.status}: {done.copy}")
     raise typer.Exit(EXIT_CODES[done.status])

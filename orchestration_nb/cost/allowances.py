@@ -16,6 +16,10 @@ RUN: Final = "run"
 """Name of a run's own budget."""
 OWN: Final = "own"
 """What it is kept per: no setting can say that, so that a budget may be called ``run`` as well."""
+PIPELINE: Final = "pipeline"
+"""Name of the budget of a headless run of a notebook, its retries and resumptions included."""
+HEADLESS: Final = "headless"
+"""What that is kept per; again nothing that a setting could say."""
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive UTC, as the clock's
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -29,6 +33,8 @@ class Spender:
     """The first of the runs that go on with each other: they share one run budget."""
     flow: str
     notebook: str | None = None
+    pipeline: str | None = None
+    """The first of the headless runs of the notebook that go on with each other, or ``None``: nobody runs it so."""
     user: str
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,7 +70,7 @@ class Allowance:
 
 def label_of(account: Account) -> str:
     """How a sentence names an account."""
-    return account.name if account.per in {"workspace", OWN} else f"{account.name} ({account.whose})"
+    return account.name if account.per in {"workspace", OWN, HEADLESS} else f"{account.name} ({account.whose})"
 
 
 class Allowances:
@@ -77,6 +83,19 @@ class Allowances:
 
     def __init__(self, budgets: Mapping[str, BudgetSettings], quotas: Mapping[str, QuotaSettings]) -> None:
         self._rules = [*_rules(budgets, quotas)]
+
+    def hold_pipeline(self, root: str, usd: float, reached: Reached) -> None:
+        """Holds a headless run of a notebook, and all that goes on with it, to a budget.
+
+        Args:
+            root: The first of the runs that go on with each other.
+            usd: What they may spend together.
+            reached: What happens when that is reached.
+        """
+        most = picodollars(usd)
+        self._rules.append(
+            _Rule(kind="usd", name=PIPELINE, per=HEADLESS, only=root, period=None, most=most, reached=reached)
+        )
 
     def concerning(self, spender: Spender, step: str, now: datetime) -> list[Allowance]:
         """Those that a call concerns, the run's own budget left out.
@@ -97,7 +116,8 @@ class Allowances:
     def like(self, account: Account, now: datetime) -> Allowance | None:
         """What the settings say of an account that was found, or ``None`` where they do not know it any more."""
         for rule in self._rules:
-            if (rule.kind, rule.name, rule.per) == (account.kind, account.name, account.per):
+            theirs = rule.per == HEADLESS and rule.only != account.whose  # an earlier run's of the same notebook
+            if (rule.kind, rule.name, rule.per) == (account.kind, account.name, account.per) and not theirs:
                 allowance = rule.of(account.whose, now)
                 return allowance if allowance.account.key == account.key else None
         return None
@@ -177,7 +197,14 @@ def _whose(per: str, only: str | None, spender: Spender, step: str) -> str | Non
 def _named(per: str, spender: Spender) -> str | None:
     if per.startswith("tag:"):
         return spender.tags.get(per.removeprefix("tag:"))
-    named = {"run": spender.root_run_id, "flow": spender.flow, "notebook": spender.notebook, "user": spender.user}
+    named = {
+        "run": spender.root_run_id,
+        "flow": spender.flow,
+        "notebook": spender.notebook,
+        "pipeline": spender.pipeline,
+        HEADLESS: spender.pipeline,
+        "user": spender.user,
+    }
     return named[per]
 
 

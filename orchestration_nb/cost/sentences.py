@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from orchestration_nb.cost.allowances import Allowance
+from orchestration_nb.cost.allowances import HEADLESS, Allowance
 from orchestration_nb.cost.sums import dollars, in_dollars
 from orchestration_nb.errors import CostError, OverBudgetError, OverQuotaError
 from orchestration_nb.events import BudgetAlert
@@ -23,7 +23,10 @@ def _over_budget(short: Short, allowance: Allowance) -> OverBudgetError:
     name, most = allowance.account.name, dollars(in_dollars(short.most))
     which = f"budget of {most}" if allowance.is_own else f"budget {allowance.label} of {most}"
     hint = "Raise it with --budget USD (or budget= in Python)"
-    if not allowance.is_own:
+    if allowance.account.per == HEADLESS:
+        which = f"budget of {most} for this run of the notebook"
+        hint = "Raise it with --budget USD of `orchestrate run` or `orchestrate resume`"
+    elif not allowance.is_own:
         hint = f"Raise usd of [budgets.{name}] in orchestrate.toml"
     spent, most_of_call = dollars(in_dollars(short.spent)), dollars(in_dollars(short.charge.amount))
     return OverBudgetError(

@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from orchestration_nb.cost.allowances import PIPELINE
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.errors import BudgetPausedError, OrchestrationError, OverBudgetError, UsageError
 from orchestration_nb.notebook.arguments import read_money
 from orchestration_nb.notebook.figures import count, usd
 from orchestration_nb.runs import Run
 from orchestration_nb.terminal import printable
+from orchestration_nb.whence import pipeline_id
 
 PATIENCE_S: Final = 5.0
 """How long calls in flight may take to end before the question is asked all the same."""
@@ -119,6 +121,8 @@ def paused_error(run: Run) -> OrchestrationError | None:
 
 
 def _how_to_go_on(run: Run, budget: str) -> str:
+    if budget == PIPELINE and (pipeline := pipeline_id()):
+        return f"`orchestrate resume {pipeline} --budget USD` goes on with it; what was answered is not paid again."
     amount = " --budget USD" if budget == RUN_BUDGET else ""
     first = "" if amount else f"Raise the budget {budget} in orchestrate.toml, or wait for its next period. "
     if is_headless():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.state import private_folder
 
+INJECTED: Final = "injected-parameters"
+"""The tag of the cell that holds what a run was given, as papermill has it."""
 RUNS_FOLDER = "runs"
 """Where executed copies go unless a folder is named: in ``.orchestrate/``, which only its owner can read."""
 
@@ -51,6 +53,11 @@ def read_notebook(path: Path) -> Any:
     if str(language).lower() != "python":
         raise UsageError(f"{path} is written in {language}, and only Python notebooks can be run.")
     return notebook
+
+
+def tagged(cell: Any) -> list[str]:
+    """The tags of a cell."""
+    return list(cell.metadata.get("tags", ()))
 
 
 def executed_copy(notebook: Path, *, folder: Path | None, workspace: Path, now: datetime) -> Path:

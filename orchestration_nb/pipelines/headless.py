@@ -1,166 +1,50 @@
 """One notebook, run from top to bottom in a kernel of its own, with nobody to answer a question.
 
-It runs where it would run in JupyterLab: its own folder is the current one. Two variables of the environment tell its
-cells where they are: ``ORCHESTRATE_HEADLESS`` (nobody answers: a budget that pauses ends the run as paused) and
-``ORCHESTRATE_NOTEBOOK`` (which file the ledger names). The first cell that fails stops it. What stands in the executed
-copy is what the cells put out, and nothing of the environment.
+It runs where it would run in JupyterLab: its own folder is the current one. Variables of the environment tell its
+cells where they are (:mod:`orchestration_nb.whence`): nobody answers there, a budget that pauses ends the run, and the
+ledger names the file and this run of it. The first cell that fails stops it; where retries are left, it begins anew in
+a fresh kernel, and what was answered comes from the cache. What stands in the executed copy is what the cells put out,
+and nothing of the environment.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import random
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
-from uuid import uuid4
+from typing import Final
 
 from orchestration_nb.clock import Clock, SystemClock
-from orchestration_nb.config import find_workspace
-from orchestration_nb.errors import UsageError
+from orchestration_nb.ids import PipelineId, new_id
+from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.pipeline_events import NotebookStatus
-from orchestration_nb.pipelines.files import executed_copy, read_notebook, write_notebook
-from orchestration_nb.pipelines.outcome import status_of_error
+from orchestration_nb.pipelines.execution import Execution, Limits, signals
+from orchestration_nb.pipelines.files import executed_copy
+from orchestration_nb.pipelines.kernel import Kernel
+from orchestration_nb.pipelines.metering import Meter
+from orchestration_nb.pipelines.options import RunOptions
+from orchestration_nb.pipelines.order import Order, order_of
+from orchestration_nb.pipelines.outcome import NOT_RETRIED, Begun, NotebookRun, Unwatched, Watcher
+from orchestration_nb.pipelines.record import Record, beginning, code_cells
+from orchestration_nb.pipelines.seams import SEAMS, Seams
 
-INTERRUPT_S: Final = 10.0
-"""How long an interrupted cell may take to book what was in flight, before its kernel is ended."""
-LONGEST_SOCKET: Final = 90
-"""Characters that the name of a socket may have, with what is still to be added; systems allow 104 to 108."""
-_MAGIC: Final = "%%orchestrate"
-_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellEnded:
-    """One code cell that ran, or failed."""
-
-    number: int
-    """From 1, among the code cells."""
-    seconds: float
-    accounts: tuple[str, ...]
-    """For an ``%%orchestrate`` cell: the account of its run, as text."""
-    error_type: str = ""
-    """Name of the error that stopped it, or an empty string."""
-    error: str = ""
-    """What its user would have seen of that error, without colours."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotebookRun:
-    """One notebook that was run."""
-
-    status: NotebookStatus
-    copy: Path
-    """The executed copy, outputs included, as far as it came."""
-    cells: tuple[CellEnded, ...]
-
-
-class Watcher(Protocol):
-    """Hears of each code cell."""
-
-    def begins(self, number: int, total: int, title: str) -> None:
-        """A cell begins; ``title`` is its first line."""
-
-    def ended(self, cell: CellEnded) -> None:
-        """The cell has ended."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Execution:
-    """A notebook on its way through a kernel."""
-
-    notebook: Any
-    copy: Path
-    watcher: Watcher
-    clock: Clock
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a signal asks for the end."""
-    cells: list[CellEnded] = field(default_factory=list)
-    kill: bool = False
-    """Whether the kernel would not stop when it was asked to."""
-
-    async def execute(self, client: Any, environ: Mapping[str, str]) -> NotebookStatus:
-        with _signals(self.stop):
-            try:
-                await client.async_start_new_kernel(env=dict(environ))
-                await client.async_start_new_kernel_client()
-                return await self._all(client)
-            finally:
-                await self._end(client)
-
-    async def _end(self, client: Any) -> None:
-        if client.kc is not None:
-            client.kc.stop_channels()
-        if client.km is not None and client.km.has_kernel:
-            await client.km.shutdown_kernel(now=self.kill)
-
-    async def _all(self, client: Any) -> NotebookStatus:
-        places = [place for place, cell in enumerate(self.notebook.cells) if _is_code(cell)]
-        for number, place in enumerate(places, start=1):
-            if self.stop.is_set():
-                return "cancelled"
-            cell = self.notebook.cells[place]
-            self.watcher.begins(number, len(places), cell.source.strip().partition("\n")[0].strip())
-            ended = await self._one(client, number, place)
-            self.cells.append(ended)
-            self.watcher.ended(ended)
-            write_notebook(self.notebook, self.copy)
-            if ended.error_type:
-                return "cancelled" if self.stop.is_set() else status_of_error(ended.error_type)
-        return "done"
-
-    async def _one(self, client: Any, number: int, place: int) -> CellEnded:
-        cell, begun_s = self.notebook.cells[place], self.clock.monotonic()
-        error_type, error = await self._outcome(client, cell, number, place)
-        return CellEnded(
-            number=number,
-            seconds=self.clock.monotonic() - begun_s,
-            accounts=tuple(_accounts(cell)),
-            error_type=error_type,
-            error=error,
-        )
-
-    async def _outcome(self, client: Any, cell: Any, number: int, place: int) -> tuple[str, str]:
-        from nbclient.exceptions import CellExecutionError, DeadKernelError  # noqa: PLC0415
-
-        try:
-            await self._until_stopped(client, client.async_execute_cell(cell, place, execution_count=number))
-        except CellExecutionError as error:
-            return error.ename, _seen(cell) or f"{error.ename}: {error.evalue}"
-        except (DeadKernelError, asyncio.CancelledError):
-            why = (
-                "Its kernel did not stop and was ended." if self.kill else "Its kernel died: killed, or out of memory."
-            )
-            return "DeadKernelError", why
-        return "", ""
-
-    async def _until_stopped(self, client: Any, work: Any) -> None:
-        execution, asked = asyncio.ensure_future(work), asyncio.ensure_future(self.stop.wait())
-        try:
-            await asyncio.wait({execution, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if not execution.done():
-                await client.km.interrupt_kernel()
-                await asyncio.wait({execution}, timeout=INTERRUPT_S)
-            if not execution.done():
-                self.kill = True
-                execution.cancel()
-            await execution
-        finally:
-            asked.cancel()
+FIRST_WAIT_S: Final = 5.0
+"""How long, at most, a first retry waits; each further one waits up to twice as long."""
+MOST_WAIT_S: Final = 300.0
 
 
 def run_notebook(
     path: Path,
     *,
-    watcher: Watcher,
-    out: Path | None = None,
+    options: RunOptions | None = None,
+    watcher: Watcher | None = None,
     environ: Mapping[str, str] | None = None,
     clock: Clock | None = None,
+    seams: Seams = SEAMS,
 ) -> NotebookRun:
     """Runs every code cell of a notebook in a new kernel, and writes a copy with what they put out.
 
@@ -168,82 +52,158 @@ def run_notebook(
 
     Args:
         path: The notebook; it is only read.
+        options: What it is given, and how it is run.
         watcher: Hears of each cell.
-        out: Folder of the executed copy; otherwise ``.orchestrate/runs`` of the notebook's workspace.
         environ: Further variables of the environment for the kernel.
-        clock: Tells the time.
+        clock: Tells the time, and waits between two attempts.
+        seams: What others do for the run: secrets, restored cells, what comes after.
 
     Raises:
-        UsageError: If there is no such notebook, or it cannot be run here.
+        UsageError: If there is no such notebook, it cannot be run here, or it cannot be given that.
         WorkspaceError: If the executed copy cannot be written.
+        JournalWriteError: If the ledger cannot be written.
     """
-    path, clock = path.resolve(), clock or SystemClock()
-    notebook = read_notebook(path)
-    copy = executed_copy(path, folder=out, workspace=find_workspace(path.parent), now=clock.now())
-    execution = _Execution(notebook=notebook, copy=copy, watcher=watcher, clock=clock)
-    told = {**os.environ, **(environ or {}), "ORCHESTRATE_HEADLESS": "1", "ORCHESTRATE_NOTEBOOK": str(path)}
-    try:
-        status = asyncio.run(execution.execute(_client(notebook, path.parent), told))
-    finally:
-        write_notebook(notebook, copy)
-    return NotebookRun(status=status, copy=copy, cells=tuple(execution.cells))
+    order = order_of(path.resolve(), options or RunOptions(), environ or {}, clock or SystemClock(), seams)
+    return _Attempts(order=order, watcher=watcher or Unwatched(), meter=Meter(order.workspace)).outcome()
 
 
-def _client(notebook: Any, folder: Path) -> Any:
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # noqa: PLC0415
-    from nbclient import NotebookClient  # noqa: PLC0415
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Attempts:
+    """The attempts of one order, in turn."""
 
-    name = notebook.metadata.get("kernelspec", {}).get("name", "python3")
-    try:
-        KernelSpecManager().get_kernel_spec(name)
-    except NoSuchKernel:
-        raise UsageError(
-            f"The notebook wants the kernel {name!r}, which is not installed here.",
-            hint="`jupyter kernelspec list` shows those that are; choose one in JupyterLab and save the notebook.",
-        ) from None
-    client = NotebookClient(notebook, kernel_name=name, resources={"metadata": {"path": str(folder)}})
-    _talk_by_files(client.create_kernel_manager())
-    return client
+    order: Order
+    watcher: Watcher
+    meter: Meter
+    dice: random.Random = field(default_factory=random.SystemRandom)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    loop: asyncio.AbstractEventLoop | None = None
 
+    def outcome(self) -> NotebookRun:
+        """Runs them on an event loop of their own, in a thread of its own where this one's loop is running."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self._all())
+        with ThreadPoolExecutor(1, "notebook") as thread:
+            return self._waited_for(thread.submit(lambda: asyncio.run(self._all())))
 
-def _talk_by_files(manager: Any) -> None:
-    """Lets the kernel be reached through sockets that are files of this user's, not through ports of the machine."""
-    from jupyter_core.paths import jupyter_runtime_dir  # noqa: PLC0415
+    def _waited_for(self, future: Future[NotebookRun]) -> NotebookRun:
+        while True:
+            try:
+                return future.result(timeout=0.05)
+            except NotYet:
+                continue
+            except KeyboardInterrupt:
+                if self.loop is not None:
+                    self.loop.call_soon_threadsafe(self.stop.set)
 
-    folder = Path(jupyter_runtime_dir())
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # missing where no Jupyter program ran before
-    connection = folder / f"kernel-{uuid4().hex}.json"
-    if os.name == "posix" and len(os.fsencode(connection)) < LONGEST_SOCKET:
-        manager.connection_file, manager.transport = str(connection), "ipc"
+    async def _all(self) -> NotebookRun:
+        """Runs the notebook until it is done, or no retry is left, or none would help."""
+        self.loop = asyncio.get_running_loop()
+        clock, options, first = self.order.clock, self.order.options, self.order.resumed.attempt
+        limits = Limits(
+            clock=clock,
+            cell_s=options.cell_timeout_s,
+            whole_s=options.timeout_s,
+            ends_s=None if options.timeout_s is None else clock.monotonic() + options.timeout_s,
+        )
+        root, begun_at = self.order.resumed.root, clock.now()
+        for sentence in self.order.resumed.said:
+            self.watcher.said(sentence)
+        with signals(self.stop):
+            for attempt in range(first, first + options.retries + 1):
+                done = self._after(await self._attempt(attempt, root, limits))
+                done = replace(done, attempts=attempt - first + 1, started_at=begun_at)
+                root = done.root
+                if done.status != "failed" or done.error_type in NOT_RETRIED or attempt == first + options.retries:
+                    return done
+                if not await self._waits(attempt + 1, attempt - first, done):
+                    return replace(done, status="cancelled")
+        raise AssertionError  # pragma: no cover - the last attempt has returned
 
+    async def _waits(self, attempt: int, failed_before: int, done: NotebookRun) -> bool:
+        """Waits before a retry, longer each time, and not in step with others; whether nobody stopped it."""
+        most_s = min(FIRST_WAIT_S * 2**failed_before, MOST_WAIT_S)
+        wait_s = most_s * self.dice.uniform(0.5, 1.0)
+        because = done.error.strip().splitlines()[-1] if done.error.strip() else done.error_type
+        self.watcher.retries(attempt, wait_s, because)
+        waiting = asyncio.ensure_future(self.order.clock.sleep(wait_s))
+        asked = asyncio.ensure_future(self.stop.wait())
+        await asyncio.wait({waiting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiting, asked):
+            task.cancel()
+        return not self.stop.is_set()
 
-def _is_code(cell: Any) -> bool:
-    return cell.cell_type == "code" and bool(cell.source.strip())
+    async def _attempt(self, attempt: int, root: PipelineId | None, limits: Limits) -> NotebookRun:
+        order, pipeline_id = self.order, PipelineId(new_id())
+        root, begun_at = root or pipeline_id, order.clock.now()
+        self.meter.follow(pipeline_id)
+        journal = JournalFile(order.workspace, clock=order.clock)
+        execution = Execution(
+            notebook=order.fresh_notebook(),
+            copy=executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=begun_at),
+            watcher=self.watcher,
+            clock=order.clock,
+            record=Record(pipeline_id=pipeline_id, journal=journal, scrubber=order.scrubber, clock=order.clock),
+            scrubber=order.scrubber,
+            spent=self.meter,
+            limits=limits,
+            stop=self.stop,
+            restored=order.resumed.cells if attempt == order.resumed.attempt else {},
+        )
+        status: NotebookStatus = "failed"
+        kernel = Kernel(order.kernel, order.path.parent)
+        try:
+            self._begin(execution, attempt, root)
+            try:
+                status = await execution.execute(kernel, order.environ(pipeline_id, root))
+            finally:
+                execution.write()
+                execution.record.ends(status, *execution.failure, execution.cells)
+        finally:
+            journal.close()
+        return NotebookRun(
+            pipeline_id=pipeline_id,
+            root=root,
+            notebook=order.path,
+            status=status,
+            copy=execution.copy,
+            cells=tuple(execution.cells),
+            error_type=execution.failure.error_type,
+            error=order.scrubber.text(execution.failure.error),
+            spent=self.meter(),
+            started_at=begun_at,
+            finished_at=order.clock.now(),
+            workspace=order.workspace,
+        )
 
+    def _begin(self, execution: Execution, attempt: int, root: PipelineId) -> None:
+        pipeline_id = execution.record.pipeline_id
+        execution.record.begins(
+            beginning(self.order, pipeline_id=pipeline_id, copy=execution.copy, attempt=attempt, root=root)
+        )
+        self.watcher.starts(
+            Begun(
+                pipeline_id=pipeline_id,
+                notebook=self.order.path,
+                copy=execution.copy,
+                cells=len(code_cells(execution.notebook)),
+                attempt=attempt,
+                simulated=self.order.simulated,
+                spent=self.meter,
+                workspace=self.order.workspace,
+            )
+        )
 
-def _accounts(cell: Any) -> Iterator[str]:
-    if cell.source.lstrip().startswith(_MAGIC):
-        shown = (output for output in cell.outputs if output.output_type == "display_data")
-        yield from (output.data["text/plain"] for output in shown if "text/plain" in output.data)
-
-
-def _seen(cell: Any) -> str:
-    """What the cell shows of its error: a sentence and a hint of ours, or the end of a traceback."""
-    for output in cell.outputs:
-        if output.output_type == "error":
-            return "\n".join(_ANSI.sub("", "\n".join(output.traceback)).splitlines()[-12:])
-    return ""
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """Lets SIGINT and SIGTERM set ``stop``, where this thread may hear of signals at all."""
-    heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    loop = asyncio.get_running_loop()
-    for number in heard:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in heard:
-            loop.remove_signal_handler(number)
+    def _after(self, done: NotebookRun) -> NotebookRun:
+        """Lets others look at a run that has ended; what goes wrong there is said, and the run stays what it was."""
+        for look in self.order.seams.after_run:
+            try:
+                told = look(done)
+            except Exception as error:  # noqa: BLE001 - the edge of a run: nobody's view of it may change it
+                told = f"What comes after a run went wrong: {type(error).__name__}: {error}"
+            if isinstance(told, NotebookRun):
+                done = told
+            elif told:
+                self.watcher.said(self.order.scrubber.text(told))
+        return done

@@ -176,7 +176,8 @@ def recover(connection: sqlite3.Connection, dead: Callable[[Iterable[str]], set[
 def forget(connection: sqlite3.Connection, *, now_us: int) -> None:
     """Deletes the accounts of runs that ended long ago."""
     connection.execute(
-        "delete from accounts where per in ('own', 'run') and used_us < ? and held = 0", (now_us - KEPT_DAYS * DAY_US,)
+        "delete from accounts where per in ('own', 'run', 'headless', 'pipeline') and used_us < ? and held = 0",
+        (now_us - KEPT_DAYS * DAY_US,),
     )
 
 

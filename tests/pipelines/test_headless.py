@@ -12,13 +12,13 @@ import pytest
 
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.ledger import Ledger
-from orchestration_nb.pipelines import CellEnded, NotebookRun, run_notebook
+from orchestration_nb.pipelines import CellEnded, NotebookRun, RunOptions, Unwatched, run_notebook
 from orchestration_nb.workspace import Workspace
 from tests.conftest import REPO
 from tests.pipelines.notebooks import BEGIN, SMALL_USD, flow, outputs, write
 
 
-class Heard:
+class Heard(Unwatched):
     """Keeps what a watcher hears."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(path: Path, out: Path | None = None) -> tuple[NotebookRun, Heard]:
     heard = Heard()
-    return run_notebook(path, watcher=heard, out=out), heard
+    return run_notebook(path, options=RunOptions(out=out), watcher=heard), heard
 
 
 def test_every_cell_runs_and_the_copy_holds_what_it_put_out(tmp_path: Path) -> None:

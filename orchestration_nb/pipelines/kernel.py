@@ -1,0 +1,112 @@
+"""The kernel of one attempt: started in the notebook's folder, interrupted, ended, and asked why it died."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from orchestration_nb.errors import UsageError
+from orchestration_nb.pipelines.memory import MemoryWatch
+
+STARTUP_S: Final = 60.0
+"""How long a kernel may take until it answers."""
+LONGEST_SOCKET: Final = 90
+"""Characters that the name of a socket may have, with what is still to be added; systems allow 104 to 108."""
+USUAL_KERNEL: Final = "python3"
+"""The kernel of a notebook that names none."""
+NO_HISTORY: Final = ("--HistoryManager.hist_file=:memory:",)
+"""Nobody scrolls back to what ran here, and many kernels at once would wait for the one file of the history."""
+
+
+class Kernel:
+    """A kernel process, and the way to talk to it.
+
+    Args:
+        name: Of the kernel specification.
+        folder: Where it runs.
+
+    Raises:
+        UsageError: If no such kernel is installed.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # noqa: PLC0415 - only headless runs do
+        from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415
+
+        specs = KernelSpecManager()
+        try:
+            specs.get_kernel_spec(name)
+        except NoSuchKernel:
+            raise UsageError(
+                f"The notebook wants the kernel {name!r}, which is not installed here.",
+                hint="`jupyter kernelspec list` shows those that are; choose one in JupyterLab and save the notebook.",
+            ) from None
+        self.manager: Any = AsyncKernelManager(kernel_name=name, kernel_spec_manager=specs)
+        self.client: Any = None
+        self.killed_by_us = False
+        """Whether it would not stop when it was asked to."""
+        self._folder = folder
+        self._process: Any = None
+        self._memory = MemoryWatch()
+
+    async def start(self, environ: Mapping[str, str]) -> None:
+        """Starts the process; it answers some time later."""
+        _talk_by_files(self.manager)
+        arguments = list(NO_HISTORY) if self.manager.ipykernel else []
+        await self.manager.start_kernel(extra_arguments=arguments, cwd=str(self._folder), env=dict(environ))
+        self._process = getattr(self.manager.provisioner, "process", None)
+
+    async def connect(self) -> None:
+        """Returns when it answers.
+
+        Raises:
+            RuntimeError: If it died or did not answer.
+        """
+        self.client = self.manager.client()
+        self.client.start_channels()
+        await self.client.wait_for_ready(timeout=STARTUP_S)
+        self.client.allow_stdin = False
+
+    async def interrupt(self) -> None:
+        """Interrupts what it executes."""
+        await self.manager.interrupt_kernel()
+
+    async def end(self) -> None:
+        """Ends it: asks it to, or kills it where it did not stop before."""
+        if self.client is not None:
+            self.client.stop_channels()
+        if self.manager.has_kernel:
+            await self.manager.shutdown_kernel(now=self.killed_by_us)
+
+    def why_dead(self) -> str:
+        """What can be told of its death, in a sentence."""
+        if self.killed_by_us:
+            return "Its kernel did not stop when it was interrupted, and was killed."
+        code = None if self._process is None else self._process.poll()
+        if self._memory.ran_out() or code == -signal.SIGKILL:
+            sure = "because" if self._memory.ran_out() else "most likely because"
+            return f"The kernel died: it was killed, {sure} the memory ran out."
+        if code is not None and code < 0:
+            return f"The kernel died: it was ended by {signal.Signals(-code).name}."
+        how = "" if code is None else f" with exit code {code}"
+        return f"The kernel died: it ended itself{how}."
+
+
+def kernel_name(notebook: Any) -> str:
+    """The kernel that a notebook names, else the usual one."""
+    return str(notebook.metadata.get("kernelspec", {}).get("name") or USUAL_KERNEL)
+
+
+def _talk_by_files(manager: Any) -> None:
+    """Lets the kernel be reached through sockets that are files of this user's, not through ports of the machine."""
+    from jupyter_core.paths import jupyter_runtime_dir  # noqa: PLC0415
+
+    folder = Path(jupyter_runtime_dir())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # missing where no Jupyter program ran before
+    connection = folder / f"kernel-{uuid4().hex}.json"
+    if os.name == "posix" and len(os.fsencode(connection)) < LONGEST_SOCKET:
+        manager.connection_file, manager.transport = str(connection), "ipc"

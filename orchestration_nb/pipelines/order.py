@@ -1,0 +1,143 @@
+"""What is to be run headlessly: a notebook that was read, with what it is given, checked before any kernel starts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from orchestration_nb.clock import Clock
+from orchestration_nb.config import find_workspace
+from orchestration_nb.ids import PipelineId
+from orchestration_nb.pipelines.files import read_notebook
+from orchestration_nb.pipelines.kernel import kernel_name
+from orchestration_nb.pipelines.options import RunOptions
+from orchestration_nb.pipelines.parameters import checked, declared, inject
+from orchestration_nb.pipelines.seams import Resumed, Resumption, Scrubber, Seams
+from orchestration_nb.whence import models_are_simulated
+
+_INHERITED: Final = frozenset(
+    {
+        "ORCHESTRATE_RESUME",
+        "ORCHESTRATE_PIPELINE",
+        "ORCHESTRATE_PIPELINE_ROOT",
+        "ORCHESTRATE_PIPELINE_BUDGET",
+        "ORCHESTRATE_PIPELINE_TAGS",
+        "ORCHESTRATE_SECRETS",
+    }
+)
+"""What a runner that is itself started by a notebook must not hand on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be run; it is not changed any more."""
+
+    path: Path
+    workspace: Path
+    notebook: Any
+    """With what is given injected, and without outputs."""
+    kernel: str
+    options: RunOptions
+    """With the parameters as values, and what is taken over from the run that is resumed."""
+    more: Mapping[str, str]
+    """Further variables of the environment for the kernel."""
+    clock: Clock
+    seams: Seams
+    scrubber: Scrubber
+    resumed: Resumed
+
+    @property
+    def simulated(self) -> bool:
+        """Whether every model is simulated: by an option, or because the runner itself is told so."""
+        return self.options.models == "sim" or models_are_simulated()
+
+    @property
+    def name(self) -> str:
+        """The notebook as the ledger names it."""
+        return relative_to(self.path, self.workspace)
+
+    def fresh_notebook(self) -> Any:
+        """The notebook, for one attempt to be filled with outputs."""
+        return deepcopy(self.notebook)
+
+    def environ(self, pipeline_id: PipelineId, root: PipelineId) -> dict[str, str]:
+        """The environment of a kernel of this order."""
+        options = self.options
+        inherited = {name: value for name, value in os.environ.items() if name not in _INHERITED}
+        told = {
+            "ORCHESTRATE_HEADLESS": "1",
+            "ORCHESTRATE_NOTEBOOK": str(self.path),
+            "ORCHESTRATE_PIPELINE": pipeline_id,
+            "ORCHESTRATE_PIPELINE_ROOT": root,
+        }
+        if options.budget_usd is not None:
+            told["ORCHESTRATE_PIPELINE_BUDGET"] = repr(float(options.budget_usd))
+        if options.tags:
+            told["ORCHESTRATE_PIPELINE_TAGS"] = json.dumps(dict(options.tags))
+        if self.simulated:
+            told["ORCHESTRATE_MODELS"] = "sim"
+        if self.scrubber.resolved:
+            told["ORCHESTRATE_SECRETS"] = ",".join(self.scrubber.resolved)
+        return {**inherited, **self.resumed.environ, **self.more, **self.scrubber.resolved, **told}
+
+
+def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Clock, seams: Seams) -> Order:
+    """Reads a notebook, and checks what it is given.
+
+    Raises:
+        UsageError: If there is no such notebook, it cannot be run here, or it cannot be given that.
+    """
+    notebook, workspace = read_notebook(path), find_workspace(path.parent)
+    resumed = Resumed()
+    if options.resumes is not None:
+        resumed = _earlier(workspace, options.resumes, relative_to(path, workspace))
+        options = replace(
+            options,
+            parameters={**resumed.parameters, **options.parameters},
+            tags={**resumed.tags, **options.tags},
+            budget_usd=resumed.budget_usd if options.budget_usd is None else options.budget_usd,
+        )
+    options = replace(options, parameters=checked(declared(notebook), options.parameters))
+    _prepare(notebook, options.parameters)
+    scrubber = seams.scrub(options.secrets)
+    if options.resumes is not None:
+        asked = Resumption(workspace=workspace, path=path, notebook=notebook, options=options, earlier=resumed)
+        resumed = seams.restore(asked)
+    return Order(
+        path=path,
+        workspace=workspace,
+        notebook=notebook,
+        kernel=kernel_name(notebook),
+        options=options,
+        more=more,
+        clock=clock,
+        seams=seams,
+        scrubber=scrubber,
+        resumed=resumed,
+    )
+
+
+def relative_to(path: Path, workspace: Path) -> str:
+    """A path as the ledger has it: relative to the workspace where it lies within."""
+    return str(path.relative_to(workspace)) if path.is_relative_to(workspace) else str(path)
+
+
+def _earlier(workspace: Path, name: str, notebook: str) -> Resumed:
+    from orchestration_nb.ledger import Ledger  # noqa: PLC0415 - loads DuckDB and pandas when it is asked
+    from orchestration_nb.pipelines.chain import earlier_run  # noqa: PLC0415
+
+    return earlier_run(Ledger(workspace), name, notebook)
+
+
+def _prepare(notebook: Any, parameters: Mapping[str, Any]) -> None:
+    """Injects what is given, and takes the outputs of earlier runs away: the copy is to hold those of this one."""
+    inject(notebook, parameters)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    notebook.metadata.pop("widgets", None)

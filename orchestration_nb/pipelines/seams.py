@@ -1,0 +1,128 @@
+"""What a headless run leaves to others: keeping secrets out, restoring cells, and what comes after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestration_nb.errors import UsageError
+from orchestration_nb.ids import PipelineId
+from orchestration_nb.pipelines.options import RunOptions
+from orchestration_nb.pipelines.outcome import NotebookRun
+
+
+class Scrubber(Protocol):
+    """Keeps the secrets of one run out of all that is written of it."""
+
+    @property
+    def resolved(self) -> Mapping[str, str]:
+        """Name to value: what the kernel gets, and nobody else."""
+
+    def text(self, text: str) -> str:
+        """The text without any secret."""
+
+    def notebook(self, notebook: Any) -> Any:
+        """A copy of the notebook without any secret; the notebook itself where there is nothing to keep out."""
+
+
+class Unscrubbed:
+    """The scrubber of a run that was given no secret."""
+
+    @property
+    def resolved(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    def text(self, text: str) -> str:
+        """The text as it is."""
+        return text
+
+    def notebook(self, notebook: Any) -> Any:
+        """The notebook as it is."""
+        return notebook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoredCell:
+    """A cell that is not run: what stands for it, and what it had put out."""
+
+    source: str
+    """What is executed silently in its place; may be empty."""
+    outputs: Sequence[Any] = ()
+    """The outputs of the earlier copy."""
+    execution_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """What a pipeline run goes on with."""
+
+    root: PipelineId | None = None
+    """The first of the chain; ``None``: nothing is resumed."""
+    attempt: int = 1
+    """Which try of the same this is."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Those of the earlier run; what is given anew goes before them."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    budget_usd: float | None = None
+    """The earlier run's, which holds unless another one is given."""
+    cells: Mapping[int, RestoredCell] = field(default_factory=dict)
+    """By number of the code cell, those that are restored and not run."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of the environment for the kernel."""
+    said: Sequence[str] = ()
+    """What was done, in sentences."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """What is resumed, for whoever restores it."""
+
+    workspace: Path
+    path: Path
+    """The notebook's file."""
+    notebook: Any
+    """The notebook that will be run, with what is given injected."""
+    options: RunOptions
+    earlier: Resumed
+    """The earlier run's facts, so far without restored cells."""
+
+
+Scrub = Callable[[Mapping[str, str]], Scrubber]
+"""Resolves references (name to ``env:VAR``, ``file:PATH``, ...) and returns what keeps their values out."""
+Restore = Callable[[Resumption], Resumed]
+"""Says which cells of a resumed notebook are restored, and how."""
+AfterRun = Callable[[NotebookRun], NotebookRun | str | None]
+"""Called after a pipeline run's end is journalled. It may return the run with more said of it (its report), or a
+sentence to be shown; a failure of it is said and changes nothing else."""
+
+
+def no_secrets(secrets: Mapping[str, str]) -> Scrubber:
+    """The default: no secret can be resolved.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    if secrets:
+        raise UsageError("Secrets cannot be given here.", hint="Set them in the environment of the command.")
+    return Unscrubbed()
+
+
+def nothing_restored(resumption: Resumption) -> Resumed:
+    """The default: every cell runs again, and what was answered comes from the cache."""
+    return resumption.earlier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """What others do for a headless run."""
+
+    scrub: Scrub = no_secrets
+    restore: Restore = nothing_restored
+    after_run: tuple[AfterRun, ...] = ()
+
+
+SEAMS = Seams()
+"""What a headless run has unless it is told otherwise."""
