@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -92,12 +93,13 @@ class Execution:
 
     async def execute(self, kernel: Kernel, environ: Mapping[str, str]) -> NotebookStatus:
         """Runs every cell in a kernel that is started for it and ended with it."""
-        try:
-            await kernel.start(environ)
-            client = await self._client(kernel)
-            return self._never_began() if client is None else await self._all(client, kernel)
-        finally:
-            await kernel.end()
+        with self.scrubber.sink(sys.stderr) as speaks_to:
+            try:
+                await kernel.start(environ, speaks_to=speaks_to)
+                client = await self._client(kernel)
+                return self._never_began() if client is None else await self._all(client, kernel)
+            finally:
+                await kernel.end()
 
     async def _client(self, kernel: Kernel) -> Any:
         """What executes the cells, once the kernel answers; ``None``: it never did."""
@@ -158,7 +160,7 @@ class Execution:
             seconds=self.clock.monotonic() - begun_s,
             accounts=tuple(self.scrubber.text(text) for text in _accounts(cell)),
             spent=self.spent() - before,
-            error_type=failure.error_type,
+            error_type=self.scrubber.text(failure.error_type),
             error=self.scrubber.text(failure.error),
         )
 

@@ -138,7 +138,7 @@ class _Attempts:
         order, pipeline_id = self.order, PipelineId(new_id())
         root, begun_at = root or pipeline_id, order.clock.now()
         self.meter.follow(pipeline_id)
-        journal = JournalFile(order.workspace, clock=order.clock)
+        journal = JournalFile(order.workspace, clock=order.clock, secrecy=order.scrubber.secrecy)
         execution = Execution(
             notebook=order.fresh_notebook(),
             copy=executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=begun_at),

@@ -95,11 +95,15 @@ class Scrubber:
         return (whole,) if len(whole) <= 2 * _EDGE else (whole[:_EDGE], _BARRIER, whole[-_EDGE:])
 
     @contextmanager
-    def sink(self, onto: TextIO) -> Iterator[int]:
+    def sink(self, onto: TextIO) -> Iterator[int | None]:
         """A file descriptor for what the kernel's process says outside its cells; written to ``onto`` without secrets.
 
-        It is for the end of a kernel: exit functions and crashes speak when nobody listens to outputs any more.
+        It is for a kernel's own log, and for crashes, which speak when nobody listens to outputs any more. Where there
+        are no secrets, it is ``None``.
         """
+        if self.secrecy is None:
+            yield None
+            return
         reading, writing = os.pipe()
         thread = threading.Thread(target=self._pour, args=(reading, onto), daemon=True)
         thread.start()

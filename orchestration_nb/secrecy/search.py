@@ -57,10 +57,9 @@ class Needles:
 
         self._places: dict[int, list[tuple[Needle, int]]] = defaultdict(list)
         for needle in held:
-            for offset in range(len(needle.text) - GRAM + 1):
+            for offset in _looked_up(needle):
                 gram = needle.text[offset : offset + GRAM]
-                if len(set(gram)) > 1:  # a row of zeros says nothing
-                    self._places[int.from_bytes(gram, "little")].append((needle, offset))
+                self._places[int.from_bytes(gram, "little")].append((needle, offset))
         self._grams = np.array(sorted(self._places), dtype=np.uint64)
         self._table = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
         self._table[self._hashed(self._grams)] = True
@@ -101,6 +100,19 @@ class Needles:
         import numpy as np  # noqa: PLC0415
 
         return (grams * np.uint64(_SPREAD)) >> np.uint64(64 - _TABLE_BITS)
+
+
+def _looked_up(needle: Needle) -> Iterator[int]:
+    """Where in a needle the runs begin that stand in the table: enough that one is in whatever gives it away.
+
+    Of a value as it is written that is every run, for abbreviations leave no more than one.
+    """
+    step, last = 1 if needle.plain else needle.least - GRAM + 1, len(needle.text) - GRAM
+    for offset in range(0, last + 1, step):
+        start = offset
+        while start < last and len(set(needle.text[start : start + GRAM])) == 1:  # a row of zeros says nothing
+            start += 1
+        yield start
 
 
 def _grown(skeleton: bytes, place: int, needle: Needle, offset: int) -> Found:

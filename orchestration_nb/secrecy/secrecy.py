@@ -20,8 +20,8 @@ _BLOCK: Final = 4 * 2**20
 _OVERLAP: Final = 1 << 16
 _PART: Final = 1 << 16
 _MARK: Final = re.compile(r"\[secret [A-Za-z_]\w*\]")
-_DOTS: Final = re.compile(rb"[\s'\"]{0,2}(?:\.{2,}|\xe2\x80\xa6|\\u2026|&hellip;|&#8230;)")
-_DOTS_BEFORE: Final = re.compile(rb"(?:\.{2,}|\xe2\x80\xa6|\\u2026|&hellip;|&#8230;)[\s'\"]{0,2}\Z")
+_DOTS: Final = re.compile(rb"[\s'\"\[]{0,3}(?:\.{2,}|\xe2\x80\xa6|\\u2026|&hellip;|&#8230;)")
+_DOTS_BEFORE: Final = re.compile(rb"(?:\.{2,}|\xe2\x80\xa6|\\u2026|&hellip;|&#8230;)[\s'\"\]]{0,3}\Z")
 _REST: Final = re.compile(rb"[^\s'\"<>]{1,64}")
 _CODED: Final = re.compile(rb"[A-Za-z0-9+/=_-]{0,8}")
 _CODED_BEFORE: Final = re.compile(rb"[A-Za-z0-9+/=_-]{0,8}\Z")

@@ -76,7 +76,7 @@ PRINTED: Final[dict[str, str]] = {
     "utf-16": "print(S.encode('utf-16'))",
     "utf-16 in base64": "print(base64.b64encode(S.encode('utf-16-le')).decode())",
     "utf-32 in hex": "print(S.encode('utf-32').hex())",
-    "gzip in base64": "print(base64.b64encode(gzip.compress(f'{{\"token\": \"{S}\"}}'.encode())).decode())",
+    "gzip in base64": 'print(base64.b64encode(gzip.compress(f\'{{"token": "{S}"}}\'.encode())).decode())',
     "zlib in base64 in base64": "print(base64.b64encode(base64.b64encode(zlib.compress(S.encode() * 3))).decode())",
     "zlib in bytes": "print(zlib.compress(('hello ' * 9 + S).encode()))",
     "picture's text": "display(Image(png((b'tEXt', b'Comment\\0' + S.encode('latin-1')))))",

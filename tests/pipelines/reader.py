@@ -124,7 +124,9 @@ def _readings(text: bytes, depth: int) -> Iterator[bytes]:
 def _escapes(text: bytes) -> bytes:
     text = re.sub(rb"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)).encode("utf-8", "replace"), text)
     text = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda found: bytes((int(found[1], 16),)), text)
-    return re.sub(rb"\\([ntr\"'/\\])", lambda found: {b"n": b"\n", b"t": b"\t", b"r": b"\r"}.get(found[1], found[1]), text)
+    return re.sub(
+        rb"\\([ntr\"'/\\])", lambda found: {b"n": b"\n", b"t": b"\t", b"r": b"\r"}.get(found[1], found[1]), text
+    )
 
 
 def html_text(text: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
@@ -25,7 +24,7 @@ class Ran(NamedTuple):
     said: bytes
 
 
-def run(folder: Path, held: list[Leak], *, mode: str) -> Ran:
+def run(folder: Path, held: list[Leak], *, protected: bool) -> Ran:
     """Runs the ways in a few notebooks, and merges the ledger; ``folder`` holds all that was written."""
     house, home = folder / "house", folder / "home"
     house.mkdir(parents=True)
@@ -33,18 +32,22 @@ def run(folder: Path, held: list[Leak], *, mode: str) -> Ran:
     python_path = os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")])
     values = {leak.name: leak.value for leak in held}
     environ = os.environ | values | {"HOME": str(home), "PYTHONPATH": python_path, "XDG_CONFIG_HOME": str(home / "c")}
-    environ |= {"JUPYTER_RUNTIME_DIR": str(home / "r"), "IPYTHONDIR": str(home / "i"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    environ |= {
+        "JUPYTER_RUNTIME_DIR": str(home / "r"),
+        "IPYTHONDIR": str(home / "i"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
     said = b""
     *ways, hard_coded = held
-    runner = Path(__file__).with_name("secret_runner.py")
+    flags = [word for name in values for word in ("--secret", f"{name}=env:{name}")] if protected else []
     for number in range(NOTEBOOKS):
         path = folder / f"leaks-{number}.ipynb"
         write_notebook(path, ways[number::NOTEBOOKS], hard_coded)
         path = path.rename(house / path.name)
-        command = [sys.executable, str(runner), str(path), json.dumps(list(values)), mode]
+        command = [sys.executable, "-m", "orchestration_nb.cli", "run", str(path), *flags]
         done = subprocess.run(command, cwd=house, env=environ, capture_output=True, timeout=300, check=False)
         said += done.stdout + b"\n" + done.stderr
-        assert done.stdout.endswith(b"done\n"), done.stderr.decode()[-3000:]
+        assert done.returncode == 0, done.stderr.decode()[-3000:]
         path.unlink()
     Ledger(house).sql("select 1")
     return Ran(folder, said)
@@ -56,11 +59,11 @@ def test_no_file_that_a_run_wrote_holds_a_secret_in_any_disguise(tmp_path: Path,
     values = {leak.name: leak.value for leak in held}
     way = {leak.name: leak.way for leak in held}
 
-    bare = run(tmp_path / "bare", held, mode="--bare")
+    bare = run(tmp_path / "bare", held, protected=False)
     seen = found_in([*files(bare.folder), bare.said], values)
     assert {way[name] for name in values} - {way[name] for name in seen} == set()  # each way does let its secret out
 
-    ran = run(tmp_path / "kept", held, mode="--secret")
+    ran = run(tmp_path / "kept", held, protected=True)
     leaked = found_in([*files(ran.folder), ran.said], values)
     assert {way[name]: kinds for name, kinds in leaked.items()} == {}
     assert len(WAYS) >= 40
