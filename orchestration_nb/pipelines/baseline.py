@@ -1,11 +1,12 @@
 """What the next run of a notebook may come to, reckoned from its past runs.
 
 A figure is looked at on a scale on which past runs spread evenly (:data:`SCALES`): costs and times as logarithms, rates
-by their arcsine. The middle is a median, and single runs far out of line are left aside, so that one bad night does not
-move it. Where days of the week differ, each has a middle of its own. The bound is that of a prediction interval of
-Student's t: few past runs make it wide.
+by their arcsine. The middle is the median of the last ten, which follows a slow drift, and single runs far
+out of line are left aside, so that one bad night moves nothing. Where days of the week differ, each has a middle of its
+own. The bound is that of a prediction interval of Student's t: few past runs make it wide.
 
-Two things are looked at: the last run, and the mean of the last three, which finds what is too small for one.
+Two things are looked at: the last run, and the median of the last three, which finds what is too small for one and does
+not follow a single one.
 """
 
 from __future__ import annotations
@@ -24,8 +25,14 @@ FEWEST: Final = 8
 MOST: Final = 60
 """The last so many past runs count: what was long ago says little about tomorrow."""
 WINDOWS: Final = (1, 3)
-"""The last run alone, and the mean of the last three."""
-_OUTLYING: Final = 3.5
+"""The last run alone, and the median of the last three."""
+_RECENT: Final = 10
+"""The middle is that of so many runs: of older ones only the spread counts."""
+_OF_MEDIAN: Final = {1: 1.0, 3: 0.449}
+"""Variance of the median of one and of three normal values, over that of one."""
+_MEDIAN_LOSS: Final = math.pi / 2
+"""How much more a median varies than a mean."""
+_OUTLYING: Final = 4.5
 _LEFT_ASIDE: Final = 0.1
 """The share of past runs that may be left aside; where more are far out, they belong to the picture."""
 _A_DAY: Final = 3
@@ -49,15 +56,19 @@ class Scale:
     """Whether more is worse, or less."""
 
 
+def _angle(rate: float) -> float:
+    return math.asin(math.sqrt(min(max(rate, 0.0), 1.0)))
+
+
+def _share(angle: float) -> float:
+    return math.sin(min(max(angle, 0.0), math.pi / 2)) ** 2
+
+
 SCALES: Final[Mapping[str, Scale]] = {
     "log": Scale(math.log, math.exp, 0.05, math.log(1.3)),
-    "rate": Scale(
-        lambda rate: math.asin(math.sqrt(min(max(rate, 0.0), 1.0))),
-        lambda angle: math.sin(min(max(angle, 0.0), math.pi / 2)) ** 2,
-        0.03,
-        0.06,
-    ),
-    "quality": Scale(lambda value: value, lambda value: value, 0.02, 0.03, -1),
+    "rate": Scale(_angle, _share, 0.015, 0.03),
+    "share": Scale(lambda right: _angle(1 - right), lambda angle: 1 - _share(angle), 0.02, 0.04),
+    "points": Scale(lambda value: value, lambda value: value, 0.02, 0.03, -1),
 }
 
 
@@ -76,7 +87,7 @@ class Passed(NamedTuple):
     """A bound that was passed."""
 
     limit: float
-    """What the run should not have passed: the last one, or the mean of the last three."""
+    """What the run should not have passed: the last one, or the median of the last three."""
     usual: float
     runs: int
     """How many runs were looked at together."""
@@ -85,7 +96,7 @@ class Passed(NamedTuple):
 
 
 def passed(past: Sequence[Seen], last: Seen, scale: Scale, *, false_alarms: float) -> Passed | None:
-    """Whether the last run, or the last three together, is worse than past runs let expect.
+    """Whether the last run, or the middle one of the last three, is worse than past runs let expect.
 
     Args:
         past: The runs before, the oldest first.
@@ -107,9 +118,13 @@ def passed(past: Sequence[Seen], last: Seen, scale: Scale, *, false_alarms: floa
 def _looked_at(before: Sequence[Seen], recent: Sequence[Seen], scale: Scale, level: float) -> Passed | None:
     usual = _usual(before, scale)
     spread = max(usual.spread, scale.least_spread, *(0.5 / math.sqrt(seen.weight) for seen in recent))
-    room = student_quantile(1 - level, usual.freedom) * spread * math.sqrt(1 / len(recent) + 1 / usual.runs)
+    room = (
+        student_quantile(1 - level, usual.freedom)
+        * spread
+        * math.sqrt(_OF_MEDIAN[len(recent)] + _MEDIAN_LOSS / usual.runs)
+    )
     room = max(room, scale.least_change)
-    off = sum(scale.to(seen.value) - usual.middle(seen.weekday) for seen in recent) / len(recent)
+    off = median(scale.to(seen.value) - usual.middle(seen.weekday) for seen in recent)
     if scale.worse * off <= room:
         return None
     middle = usual.middle(recent[-1].weekday)
@@ -148,12 +163,11 @@ def _in_short(values: Sequence[tuple[int, float]], scale: Scale) -> _Usual:
     groups: defaultdict[int, list[float]] = defaultdict(list)
     for group, value in values:
         groups[group].append(value)
-    middles = {group: median(held) for group, held in groups.items()}
+    middles = {group: median(held[-_RECENT:]) for group, held in groups.items()}
     off = sorted((abs(value - middles[group]) for group, value in values), reverse=True)
     far = _OUTLYING * max(_MAD * median(off), scale.least_spread)
     aside = sum(distance > far for distance in off)
     kept = off[aside:] if aside <= _LEFT_ASIDE * len(off) else off
     freedom = len(kept) - len(groups)
     spread = math.sqrt(sum(distance**2 for distance in kept) / freedom)
-    return _Usual(middles, spread, min(map(len, groups.values())), freedom)
-
+    return _Usual(middles, spread, min(*map(len, groups.values()), _RECENT), freedom)

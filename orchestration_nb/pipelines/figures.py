@@ -22,7 +22,7 @@ _QUERY: Final = """
     made as (
         select a.root, r.run_id from asked as a join chains using (root) join runs as r using (pipeline_id)),
     called as (
-        select root, count(*) filter (cache = 'none') as calls, coalesce(sum(cost_usd) filter (cache = 'none'), 0) as usd,
+        select root, coalesce(sum(cost_usd) filter (cache = 'none'), 0) as usd,
             quantile_cont(latency_ms, $share) filter (cache = 'none' and calls.status = 'ok') as latency_ms,
             coalesce(bool_or(simulated), false) as simulated
         from made join calls using (run_id) group by root),
@@ -30,7 +30,7 @@ _QUERY: Final = """
         select root, count(*) as requests, avg(cast(requests.status in ('failed', 'degraded') as int)) as error_rate
         from made join requests using (run_id) group by root),
     scored as (select root, avg(quality) as quality from made join scores using (run_id) group by root)
-    select root, begun, status, given, names, calls, usd, latency_ms, coalesce(simulated, false) as simulated,
+    select root, begun, status, given, names, usd, latency_ms, coalesce(simulated, false) as simulated,
         requests, error_rate, quality
     from chains left join called using (root) left join requested using (root) left join scored using (root)
     order by begun"""

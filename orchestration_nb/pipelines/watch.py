@@ -25,7 +25,7 @@ from orchestration_nb.pipelines.webhooks import tell
 if TYPE_CHECKING:
     from orchestration_nb.pipelines.outcome import NotebookRun
 
-FALSE_ALARMS: Final = 0.008
+FALSE_ALARMS: Final = 0.005
 """The share of quiet runs that is aimed at; what is left up to one in a hundred is for drift and odd shapes."""
 _TOLD_OF: Final = frozenset({"failed", "over budget", "paused"})
 
@@ -126,8 +126,8 @@ def unusual(runs: Sequence[Figures]) -> dict[str, Passed]:
     watched = [metric for metric in last.values if sum(metric in run.values for run in past) >= FEWEST]
     found = {}
     for metric in watched:
-        scale = _scale(metric)
         seen = [_seen(run, metric) for run in past if metric in run.values]
+        scale = _scale(metric, [*seen, _seen(last, metric)])
         if scale is SCALES["log"]:
             if last.values[metric] <= 0:  # the cache answered all of it
                 continue
@@ -149,8 +149,12 @@ def _seen(run: Figures, metric: str) -> Seen:
     return Seen(run.values[metric], run.weekday, weight)
 
 
-def _scale(metric: str) -> Scale:
-    return SCALES[{"error_rate": "rate", "quality": "quality"}.get(metric, "log")]
+def _scale(metric: str, seen: Sequence[Seen]) -> Scale:
+    if metric == "error_rate":
+        return SCALES["rate"]
+    if metric == "quality":
+        return SCALES["share" if all(0 <= each.value <= 1 for each in seen) else "points"]
+    return SCALES["log"]
 
 
 def _limits(rule: WatchRule) -> list[tuple[str, float | None, int]]:
@@ -216,7 +220,9 @@ def missing(workspace: Path, due: Sequence[Due], *, clock: Clock | None = None) 
     for each in due:
         rule = settings.watch.rule(each.notebook)
         late = now - each.due_at
-        message = f"{each.notebook}: the run of {each.schedule} that was due at {each.due_at:%Y-%m-%d %H:%M} has not begun."
+        message = (
+            f"{each.notebook}: the run of {each.schedule} that was due at {each.due_at:%Y-%m-%d %H:%M} has not begun."
+        )
         if late <= timedelta(seconds=rule.grace_s) or (each.schedule, each.due_at) in come or message in told:
             continue
         event = PipelineAlert(

@@ -25,7 +25,9 @@ TIMEOUT_S: Final = 5.0
 _FIRST_WAIT_S: Final = 0.5
 
 
-def tell(workspace: Path, alerts: Sequence[PipelineAlert], addresses: Sequence[str], *, pause: Pause = time.sleep) -> list[str]:
+def tell(
+    workspace: Path, alerts: Sequence[PipelineAlert], addresses: Sequence[str], *, pause: Pause = time.sleep
+) -> list[str]:
     """Sends the alerts to each address, and says in a sentence which of them did not take it.
 
     Args:
@@ -37,7 +39,9 @@ def tell(workspace: Path, alerts: Sequence[PipelineAlert], addresses: Sequence[s
     if not addresses:
         return []
     if not is_trusted(workspace):
-        return ["The webhooks were not told: this workspace's orchestrate.toml is not trusted. Say `orchestrate trust`."]
+        return [
+            "The webhooks were not told: this workspace's orchestrate.toml is not trusted. Say `orchestrate trust`."
+        ]
     body = {"text": "\n".join(alert.message for alert in alerts), "alerts": [_as_json(alert) for alert in alerts]}
     return [why for address in addresses if (why := _send(address, body, pause)) is not None]
 

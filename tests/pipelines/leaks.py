@@ -132,7 +132,8 @@ RECORDED: Final[dict[str, str]] = {
     "prompt": "from orchestration_nb import llm\nprint(len(llm(f'Which city? The key is {S}. Paris.')))",
     "prompt in base64": "from orchestration_nb import llm\n"
     "print(len(llm('Decode: ' + base64.b64encode(S.encode()).decode())))",
-    "reply": "from orchestration_nb import llm\nprint(len(llm(f'Summarise in one sentence: {S} is the key of the house.')))",
+    "reply": "from orchestration_nb import llm\n"
+    "print(len(llm(f'Summarise in one sentence: {S} is the key of the house.')))",
     "system prompt": "from orchestration_nb import llm\nprint(len(llm('Which city?', system=f'Use {S}.')))",
     "source of a flow": "get_ipython().run_cell_magic('orchestrate', 'sourced', f'a = {S!r}\\nb = len(a)')",
     "tag": "get_ipython().run_cell_magic('orchestrate', f'tagged --tag token={urllib.parse.quote(S)}', 'a = 1')",
