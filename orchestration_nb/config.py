@@ -62,8 +62,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from orchestration_nb.errors import ConfigError, WorkspaceError
+from orchestration_nb.whence import FILE_NAME as FILE_NAME  # noqa: PLC0414 - settings and their file go together
+from orchestration_nb.whence import find_workspace as find_workspace  # noqa: PLC0414
 
-FILE_NAME = "orchestrate.toml"
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
@@ -374,15 +375,6 @@ class Settings(_Section):
     replay: ReplaySettings = ReplaySettings()
     ledger: LedgerSettings = LedgerSettings()
     watch: WatchSettings = WatchSettings()
-
-
-def find_workspace(start: Path) -> Path:
-    """The nearest folder from ``start`` upward that holds ``orchestrate.toml``, else ``start`` itself."""
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
-            return folder
-    return start
 
 
 def load_settings(folder: Path) -> Settings:

@@ -16,7 +16,7 @@ from orchestration_nb.engine.run import FlowRun, begun
 from orchestration_nb.engine.services import RunContext, Services
 from orchestration_nb.errors import UsageError
 from orchestration_nb.events import Listener, RunStarted
-from orchestration_nb.flow import BoundFlow, Graph, Pending, parse, set_outside
+from orchestration_nb.flow import BoundFlow, Graph, Pending, llm, parse, set_outside
 from orchestration_nb.frames import Table, table_of
 from orchestration_nb.ids import RunId, new_id
 from orchestration_nb.options import RunOptions, amount, check_options, count
@@ -34,7 +34,7 @@ from orchestration_nb.workspace import Workspace
 if TYPE_CHECKING:
     from orchestration_nb.scoring import RunScores
 
-__all__ = ["Flow", "Plan", "Run", "RunOptions"]
+__all__ = ["Flow", "Plan", "Run", "RunOptions", "llm"]
 
 
 @dataclass(slots=True, eq=False)

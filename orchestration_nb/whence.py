@@ -8,8 +8,21 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from orchestration_nb.ids import PipelineId
+
+FILE_NAME: Final = "orchestrate.toml"
+"""What makes a folder a workspace."""
+
+
+def find_workspace(start: Path) -> Path:
+    """The nearest folder from ``start`` upward that holds ``orchestrate.toml``, else ``start`` itself."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder
+    return start
 
 
 def user_name(configured: str | None, environ: Mapping[str, str] = os.environ) -> str:

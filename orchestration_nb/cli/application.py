@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from orchestration_nb import __version__
-from orchestration_nb.config import FILE_NAME, find_workspace
 from orchestration_nb.errors import UsageError
 from orchestration_nb.state import FOLDER_NAME
 from orchestration_nb.terminal import Form, printable, write
+from orchestration_nb.whence import FILE_NAME, find_workspace
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,10 +20,9 @@ from orchestration_nb.cli.application import (
     say,
     workspace_of,
 )
-from orchestration_nb.config import FILE_NAME
-from orchestration_nb.config import trust as trust_settings
 from orchestration_nb.errors import UsageError
 from orchestration_nb.terminal import as_json, records
+from orchestration_nb.whence import FILE_NAME
 
 RUN_COLUMNS = ("run_id", "flow", "status", "started_at", "items", "items_failed", "calls", "cost_usd")
 """What people see of a run in the list; the other forms have it all."""
@@ -182,6 +181,8 @@ def status(form: ShowFormOption = "table", workspace: WorkspaceOption = None) ->
 def trust(workspace: WorkspaceOption = None) -> None:
     """Trust the hosts that orchestrate.toml names, as it now stands."""
     folder = folder_of(workspace)
+    from orchestration_nb.config import trust as trust_settings  # noqa: PLC0415 - loads pydantic
+
     path = folder / FILE_NAME
     if not path.is_file():
         raise UsageError(f"{folder} has no {FILE_NAME}, so there is nothing to trust.")

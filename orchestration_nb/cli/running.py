@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,14 +23,14 @@ from orchestration_nb.cli.application import (
 )
 from orchestration_nb.cli.narrating import narrator_for
 from orchestration_nb.errors import UsageError
-from orchestration_nb.ledger import Ledger
-from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, resumed_run, run_notebook
+from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, run_notebook
 from orchestration_nb.pipelines.as_json import run_as_json
-from orchestration_nb.pipelines.chain import find_pipeline, notebook_of
 from orchestration_nb.pipelines.references import parse_references
 from orchestration_nb.pipelines.values import Typed, read_file, read_pairs
-from orchestration_nb.state.batches import BatchRow
-from orchestration_nb.terminal import as_json, printable
+from orchestration_nb.terminal import as_json, printable, records
+
+if TYPE_CHECKING:
+    from orchestration_nb.ledger import Ledger
 
 OutOption = Annotated[
     Path | None,
@@ -124,6 +124,9 @@ def resume(
 
     The run goes on under the budget of the one it resumes, with its parameters. Exit codes as for `orchestrate run`.
     """
+    from orchestration_nb.pipelines.chain import notebook_of  # noqa: PLC0415
+    from orchestration_nb.pipelines.resuming import resumed_run  # noqa: PLC0415 - loads what reckons budgets
+
     ledger, folder = ledger_of(workspace), folder_of(workspace)
     pipeline = _pipeline(ledger, run)
     if pipeline is not None:
@@ -132,13 +135,15 @@ def resume(
     found = resumed_run(ledger, folder, run)
     if not json:
         say(found.sentence(budget))
-    within = ledger.run(run).run["pipeline_id"]
+    row = records(ledger.sql("select pipeline_id from runs where run_id = ?", [found.run_id]))[0]
     environ = {"ORCHESTRATE_RESUME": found.variable(budget)}
-    _run(found.notebook, RunOptions(out=out, resumes=within), in_json=json, environ=environ)
+    _run(found.notebook, RunOptions(out=out, resumes=row["pipeline_id"]), in_json=json, environ=environ)
 
 
 def _pipeline(ledger: Ledger, name: str) -> dict[str, Any] | None:
     """The pipeline run that is meant; ``None``: a run of a flow is, which ``last`` always means."""
+    from orchestration_nb.pipelines.chain import find_pipeline  # noqa: PLC0415
+
     if name == "last":
         return None
     try:
@@ -167,6 +172,7 @@ def batches(
     import pandas as pd  # noqa: PLC0415
 
     from orchestration_nb.notebook.standing import NO_BATCH, batches_table  # noqa: PLC0415 - loads pandas
+    from orchestration_nb.state.batches import BatchRow  # noqa: PLC0415
 
     house = workspace_of(workspace)
     if action is not None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from orchestration_nb.pipeline_events import NotebookStatus
-from orchestration_nb.pipelines.headless import run_notebook
-from orchestration_nb.pipelines.options import RunOptions
-from orchestration_nb.pipelines.outcome import EXIT_CODES, Begun, CellEnded, NotebookRun, Spent, Unwatched, Watcher
-from orchestration_nb.pipelines.resuming import ResumedRun, resumed_run
-from orchestration_nb.pipelines.seams import SEAMS, Seams
+from typing import TYPE_CHECKING, Final
+
+from orchestration_nb.loading import names_from
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestration_nb.pipeline_events import NotebookStatus
+    from orchestration_nb.pipelines.headless import run_notebook
+    from orchestration_nb.pipelines.options import RunOptions
+    from orchestration_nb.pipelines.outcome import EXIT_CODES, Begun, CellEnded, NotebookRun, Spent, Unwatched, Watcher
+    from orchestration_nb.pipelines.resuming import ResumedRun, resumed_run
+    from orchestration_nb.pipelines.seams import SEAMS, Seams
 
 __all__ = [
     "EXIT_CODES",
@@ -25,3 +32,22 @@ __all__ = [
     "resumed_run",
     "run_notebook",
 ]
+
+_HOME: Final[Mapping[str, str]] = {
+    "EXIT_CODES": "outcome",
+    "SEAMS": "seams",
+    "Begun": "outcome",
+    "CellEnded": "outcome",
+    "NotebookRun": "outcome",
+    "NotebookStatus": "outcome",
+    "ResumedRun": "resuming",
+    "RunOptions": "options",
+    "Seams": "seams",
+    "Spent": "outcome",
+    "Unwatched": "outcome",
+    "Watcher": "outcome",
+    "resumed_run": "resuming",
+    "run_notebook": "headless",
+}
+
+__getattr__ = names_from(__name__, _HOME)

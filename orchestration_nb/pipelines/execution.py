@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.pipeline_events import CellStatus, NotebookStatus
 from orchestration_nb.pipelines.files import write_notebook
 from orchestration_nb.pipelines.kernel import Kernel
+from orchestration_nb.pipelines.limits import TIMEOUTS, Limits, Stopped
 from orchestration_nb.pipelines.outcome import CellEnded, SpentSoFar, Watcher, status_of_error
 from orchestration_nb.pipelines.record import Record, is_code, title_of
 from orchestration_nb.pipelines.seams import RestoredCell, Scrubber
@@ -33,12 +30,8 @@ _NOBODY: Final = (
 _LEFT: Final = (
     "The cell ended its kernel with exit() or quit(): what it had computed is gone, and nothing ran after it."
 )
-_TIMEOUTS: Final = frozenset({"CellTimeoutError", "PipelineTimeoutError"})
-_OWN_ERRORS: Final = _TIMEOUTS | {"DeadKernelError"}
+_OWN_ERRORS: Final = TIMEOUTS | {"DeadKernelError"}
 """Errors that the kernel does not know of: the executed copy shows them all the same."""
-
-Stopped = Literal["", "cancelled", "CellTimeoutError", "PipelineTimeoutError"]
-"""Why a cell was not left to end by itself; empty: it was."""
 
 
 class Failure(NamedTuple):
@@ -46,30 +39,6 @@ class Failure(NamedTuple):
 
     error_type: str = ""
     error: str = ""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Limits:
-    """How long a notebook and each of its cells may take."""
-
-    clock: Clock
-    cell_s: float | None
-    whole_s: float | None
-    ends_s: float | None
-    """When the whole must have ended, in monotonic seconds."""
-
-    def next(self) -> tuple[float | None, Stopped]:
-        """How long a cell that begins now may take, and what it is called when it takes longer."""
-        left = None if self.ends_s is None else max(0.0, self.ends_s - self.clock.monotonic())
-        if left is not None and (self.cell_s is None or left < self.cell_s):
-            return left, "PipelineTimeoutError"
-        return self.cell_s, "CellTimeoutError"
-
-    def sentence(self, why: Stopped) -> str:
-        """What is said of a cell that took longer."""
-        if why == "CellTimeoutError":
-            return f"The cell took longer than {self.cell_s:g} s (--cell-timeout) and was interrupted."
-        return f"The notebook took longer than {self.whole_s:g} s (--timeout) and was interrupted."
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -91,15 +60,12 @@ class Execution:
     failure: Failure = field(default_factory=Failure)
     """What stopped it."""
 
-    async def execute(self, kernel: Kernel, environ: Mapping[str, str]) -> NotebookStatus:
-        """Runs every cell in a kernel that is started for it and ended with it."""
-        with self.scrubber.sink(sys.stderr) as speaks_to:
-            try:
-                await kernel.start(environ, speaks_to=speaks_to)
-                client = await self._client(kernel)
-                return self._never_began() if client is None else await self._all(client, kernel)
-            finally:
-                await kernel.end()
+    async def execute(self, kernel: Kernel) -> NotebookStatus:
+        """Runs every cell in a kernel that has been started."""
+        client = await self._client(kernel)
+        if client is not None:
+            return await self._all(client, kernel)
+        return "failed" if self.failure.error_type else "cancelled"
 
     async def _client(self, kernel: Kernel) -> Any:
         """What executes the cells, once the kernel answers; ``None``: it never did."""
@@ -110,23 +76,14 @@ class Execution:
             limit_s = None
         connecting = asyncio.ensure_future(kernel.connect())
         why = await self._watch(kernel, connecting, limit_s, name)
-        if why in _TIMEOUTS:
+        if why in TIMEOUTS:
             self.failure = Failure(why, self.limits.sentence(why))
         elif not connecting.cancelled() and (error := connecting.exception()) is not None:
             self.failure = Failure("DeadKernelError", f"The kernel did not start: {error}")
         else:
-            client = CellClient(self.notebook, kernel)
-            await self._learn_language(client)
-            return client
+            self.notebook.metadata["language_info"] = kernel.language
+            return CellClient(self.notebook, kernel)
         return None
-
-    def _never_began(self) -> NotebookStatus:
-        return "failed" if self.failure.error_type else "cancelled"
-
-    async def _learn_language(self, client: Any) -> None:
-        reply = await client.async_wait_for_reply(client.kc.kernel_info())
-        if reply is not None and "language_info" in reply["content"]:
-            self.notebook.metadata["language_info"] = reply["content"]["language_info"]
 
     async def _all(self, client: Any, kernel: Kernel) -> NotebookStatus:
         places = [place for place, cell in enumerate(self.notebook.cells) if is_code(cell)]
@@ -168,7 +125,7 @@ class Execution:
         if not failure.error_type:
             return "restored" if number in self.restored else "ok"
         stopped = failure.error_type == "KeyboardInterrupt" or (
-            self.stop.is_set() and failure.error_type not in _TIMEOUTS
+            self.stop.is_set() and failure.error_type not in TIMEOUTS
         )
         return "cancelled" if stopped else "failed"
 
@@ -196,7 +153,7 @@ class Execution:
         )
         why = await self._watch(kernel, work, limit_s, name, lambda: self.write(client))
         failure = _failure_of(work, cell, kernel)
-        if why in _TIMEOUTS:
+        if why in TIMEOUTS:
             killed = f" {kernel.why_dead()}" if kernel.killed_by_us else ""
             failure = Failure(why, self.limits.sentence(why) + killed)
         elif client.left and not failure.error_type:
@@ -229,10 +186,10 @@ class Execution:
             asked.cancel()
 
     def write(self, client: Any = None) -> None:
-        """Writes the executed copy as it stands."""
+        """Writes the executed copy as it stands; without a client for the last time."""
         if client is not None:
             client.settle()
-        write_notebook(self.scrubber.notebook(self.notebook), self.copy)
+        write_notebook(self.scrubber.notebook(self.notebook), self.copy, finished=client is None)
 
 
 async def _ended(
@@ -292,17 +249,3 @@ def _seen(cell: Any) -> str:
         if output.output_type == "error":
             return "\n".join(_ANSI.sub("", "\n".join(output.traceback)).splitlines()[-12:])
     return ""
-
-
-@contextmanager
-def signals(stop: asyncio.Event) -> Iterator[None]:
-    """Lets SIGINT and SIGTERM set ``stop``, where this thread may hear of signals at all."""
-    heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    loop = asyncio.get_running_loop()
-    for number in heard:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in heard:
-            loop.remove_signal_handler(number)

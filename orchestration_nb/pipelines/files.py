@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
+
+import orjson
 
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.state import private_folder
@@ -17,25 +21,89 @@ RUNS_FOLDER = "runs"
 """Where executed copies go unless a folder is named: in ``.orchestrate/``, which only its owner can read."""
 
 
-def read_notebook(path: Path) -> Any:
-    """The notebook in a file, in the newest form of the format.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SketchedCell:
+    """A cell as far as it must be known before a kernel starts."""
+
+    cell_type: str
+    source: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """A notebook as far as it must be known before a kernel starts."""
+
+    text: str
+    """The whole file."""
+    metadata: Mapping[str, Any]
+    cells: Sequence[SketchedCell]
+
+
+def sketched(path: Path) -> Sketch:
+    """What a notebook's file says at first sight; nbformat, which takes longer than a kernel to start, reads the rest.
 
     Raises:
         UsageError: If there is no such file, or it is no notebook that can be run here.
     """
-    import nbformat  # noqa: PLC0415 - slow to load, and only headless runs need it
+    text = _text_of(path)
+    try:
+        raw = json.loads(text)
+        plain = raw["nbformat"] == 4
+        cells = [_sketched(cell) for cell in raw["cells"]] if plain else []
+        metadata = raw["metadata"] if plain else {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        plain = False
+    if not plain or not isinstance(metadata, dict):  # of an older form, or none: its reader knows more
+        notebook = read_notebook(path)
+        cells = [
+            SketchedCell(cell_type=one.cell_type, source=one.source, metadata=one.metadata) for one in notebook.cells
+        ]
+        metadata = notebook.metadata
+    _refuse_other_languages(path, metadata)
+    return Sketch(text=text, metadata=metadata, cells=cells)
 
+
+def _sketched(cell: Any) -> SketchedCell:
+    source = cell["source"]
+    text = source if isinstance(source, str) else "".join(source)
+    return SketchedCell(cell_type=cell["cell_type"], source=text, metadata=dict(cell["metadata"]))
+
+
+def _refuse_other_languages(path: Path, metadata: Any) -> None:
+    spec = metadata.get("kernelspec") or {}
+    language = spec.get("language", "python") if isinstance(spec, dict) else "python"
+    if str(language).lower() != "python":
+        raise UsageError(f"{path} is written in {language}, and only Python notebooks can be run.")
+
+
+def _text_of(path: Path) -> str:
     if path.suffix == ".py":
         raise UsageError(
             f"{path.name} is a script, not a notebook.",
             hint=f"Run it with Python: python {path.name}. It needs nothing else.",
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UsageError(f"There is no notebook {str(path)!r}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.") from None
+
+
+def read_notebook(path: Path, text: str | None = None) -> Any:
+    """The notebook in a file, in the newest form of the format.
+
+    Args:
+        path: The file.
+        text: What stands in it, where it was read already.
+
+    Raises:
+        UsageError: If there is no such file, or it is no notebook that can be run here.
+    """
+    import nbformat  # noqa: PLC0415 - slow to load, and only headless runs need it
+
+    text = _text_of(path) if text is None else text
     try:
         notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
         nbformat.validate(notebook)
@@ -49,9 +117,7 @@ def read_notebook(path: Path) -> Any:
     ) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         raise UsageError(f"{path} is not a notebook: {reason}") from None
-    language = notebook.metadata.get("kernelspec", {}).get("language", "python")
-    if str(language).lower() != "python":
-        raise UsageError(f"{path} is written in {language}, and only Python notebooks can be run.")
+    _refuse_other_languages(path, notebook.metadata)
     return notebook
 
 
@@ -77,18 +143,35 @@ def executed_copy(notebook: Path, *, folder: Path | None, workspace: Path, now: 
     return folder / f"{next(name for name in names if name not in taken)}.ipynb"
 
 
-def write_notebook(notebook: Any, path: Path) -> None:
+def write_notebook(notebook: Any, path: Path, *, finished: bool = True) -> None:
     """Writes the file as a whole or not at all.
+
+    Args:
+        notebook: The notebook.
+        path: The file.
+        finished: Whether it is laid out as Jupyter does, a line of text a line; quicker where another write follows.
 
     Raises:
         WorkspaceError: If it cannot be written.
     """
-    import nbformat  # noqa: PLC0415
-
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        beside.write_text(nbformat.writes(notebook), encoding="utf-8")  # type: ignore[no-untyped-call]
+        beside.write_bytes(_as_jupyter(notebook) if finished else _quickly(notebook))
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise WorkspaceError(f"The executed copy {path} cannot be written: {error.strerror or error}.") from None
+
+
+def _as_jupyter(notebook: Any) -> bytes:
+    from nbformat import v4  # noqa: PLC0415 - its own writer: to validate what was validated takes longer than a cell
+
+    text: str = v4.writes(notebook)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _quickly(notebook: Any) -> bytes:
+    try:
+        return orjson.dumps(notebook, option=orjson.OPT_INDENT_2)
+    except TypeError:  # half a surrogate pair, a number beyond 64 bits
+        return _as_jupyter(notebook)

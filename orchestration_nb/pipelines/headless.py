@@ -11,26 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.ids import PipelineId, new_id
-from orchestration_nb.ledger.journal import JournalFile
-from orchestration_nb.pipeline_events import NotebookStatus
-from orchestration_nb.pipelines.execution import Execution, Limits, signals
 from orchestration_nb.pipelines.files import executed_copy
 from orchestration_nb.pipelines.kernel import Kernel
-from orchestration_nb.pipelines.metering import Meter
+from orchestration_nb.pipelines.limits import Limits, signals
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.order import Order, order_of
-from orchestration_nb.pipelines.outcome import NOT_RETRIED, Begun, NotebookRun, Unwatched, Watcher
-from orchestration_nb.pipelines.record import Record, beginning, code_cells
+from orchestration_nb.pipelines.outcome import NOT_RETRIED, NotebookRun, Unwatched, Watcher
 from orchestration_nb.pipelines.seams import SEAMS, Seams
+
+if TYPE_CHECKING:
+    from orchestration_nb.pipelines.metering import Meter
 
 FIRST_WAIT_S: Final = 5.0
 """How long, at most, a first retry waits; each further one waits up to twice as long."""
@@ -64,7 +64,7 @@ def run_notebook(
         JournalWriteError: If the ledger cannot be written.
     """
     order = order_of(path.resolve(), options or RunOptions(), environ or {}, clock or SystemClock(), seams)
-    return _Attempts(order=order, watcher=watcher or Unwatched(), meter=Meter(order.workspace)).outcome()
+    return _Attempts(order=order, watcher=watcher or Unwatched()).outcome()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -73,7 +73,7 @@ class _Attempts:
 
     order: Order
     watcher: Watcher
-    meter: Meter
+    meter: Meter | None = None
     dice: random.Random = field(default_factory=random.SystemRandom)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     loop: asyncio.AbstractEventLoop | None = None
@@ -136,64 +136,29 @@ class _Attempts:
 
     async def _attempt(self, attempt: int, root: PipelineId | None, limits: Limits) -> NotebookRun:
         order, pipeline_id = self.order, PipelineId(new_id())
-        root, begun_at = root or pipeline_id, order.clock.now()
-        self.meter.follow(pipeline_id)
-        journal = JournalFile(order.workspace, clock=order.clock, secrecy=order.scrubber.secrecy)
-        execution = Execution(
-            notebook=order.fresh_notebook(),
-            copy=executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=begun_at),
-            watcher=self.watcher,
-            clock=order.clock,
-            record=Record(pipeline_id=pipeline_id, journal=journal, scrubber=order.scrubber, clock=order.clock),
-            scrubber=order.scrubber,
-            spent=self.meter,
-            limits=limits,
-            stop=self.stop,
-            restored=order.resumed.cells if attempt == order.resumed.attempt else {},
-        )
-        status: NotebookStatus = "failed"
-        kernel = Kernel(order.kernel, order.path.parent)
-        try:
-            self._begin(execution, attempt, root)
+        root = root or pipeline_id
+        copy = executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=order.clock.now())
+        with order.scrubber.sink(sys.stderr) as speaks_to:
+            kernel = Kernel(order.kernel, order.path.parent)
             try:
-                status = await execution.execute(kernel, order.environ(pipeline_id, root))
-            finally:
-                execution.write()
-                execution.record.ends(status, *execution.failure, execution.cells)
-        finally:
-            journal.close()
-        return NotebookRun(
-            pipeline_id=pipeline_id,
-            root=root,
-            notebook=order.path,
-            status=status,
-            copy=execution.copy,
-            cells=tuple(execution.cells),
-            error_type=execution.failure.error_type,
-            error=order.scrubber.text(execution.failure.error),
-            spent=self.meter(),
-            started_at=begun_at,
-            finished_at=order.clock.now(),
-            workspace=order.workspace,
-        )
+                await kernel.start(order.environ(pipeline_id, root), speaks_to=speaks_to)
+                from orchestration_nb.pipelines.attempt import Attempt  # noqa: PLC0415 - loads while the kernel starts
+                from orchestration_nb.pipelines.metering import Meter  # noqa: PLC0415
 
-    def _begin(self, execution: Execution, attempt: int, root: PipelineId) -> None:
-        pipeline_id = execution.record.pipeline_id
-        execution.record.begins(
-            beginning(self.order, pipeline_id=pipeline_id, copy=execution.copy, attempt=attempt, root=root)
-        )
-        self.watcher.starts(
-            Begun(
-                pipeline_id=pipeline_id,
-                notebook=self.order.path,
-                copy=execution.copy,
-                cells=len(code_cells(execution.notebook)),
-                attempt=attempt,
-                simulated=self.order.simulated,
-                spent=self.meter,
-                workspace=self.order.workspace,
-            )
-        )
+                self.meter = self.meter or Meter(order.workspace)
+                return await Attempt(
+                    order=order,
+                    pipeline_id=pipeline_id,
+                    root=root,
+                    number=attempt,
+                    copy=copy,
+                    watcher=self.watcher,
+                    meter=self.meter,
+                    limits=limits,
+                    stop=self.stop,
+                ).run(kernel)
+            finally:
+                await kernel.end()
 
     def _after(self, done: NotebookRun) -> NotebookRun:
         """Lets others look at a run that has ended; what goes wrong there is said, and the run stays what it was."""

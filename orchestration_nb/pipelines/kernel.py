@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import queue
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,8 @@ from orchestration_nb.pipelines.memory import MemoryWatch
 
 STARTUP_S: Final = 60.0
 """How long a kernel may take until it answers."""
+ASKED_AGAIN_S: Final = 1.0
+"""How long it may take to answer until it is asked again."""
 LONGEST_SOCKET: Final = 90
 """Characters that the name of a socket may have, with what is still to be added; systems allow 104 to 108."""
 USUAL_KERNEL: Final = "python3"
@@ -47,6 +51,8 @@ class Kernel:
             ) from None
         self.manager: Any = AsyncKernelManager(kernel_name=name, kernel_spec_manager=specs)
         self.client: Any = None
+        self.language: Any = {}
+        """What it says of its language, once it answers."""
         self.killed_by_us = False
         """Whether it would not stop when it was asked to."""
         self._folder = folder
@@ -73,9 +79,33 @@ class Kernel:
             RuntimeError: If it died or did not answer.
         """
         self.client = self.manager.client()
-        self.client.start_channels()
-        await self.client.wait_for_ready(timeout=STARTUP_S)
+        self.client.start_channels(stdin=False)
         self.client.allow_stdin = False
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + STARTUP_S
+        while not await self._answers():
+            if not await self.manager.is_alive():
+                raise RuntimeError("it died before it answered")
+            if loop.time() > ends_s:
+                raise RuntimeError(f"it did not answer within {STARTUP_S:g} s")
+
+    async def _answers(self) -> bool:
+        """Asks who it is; whether the answer came, and came on both channels.
+
+        jupyter_client's own ``wait_for_ready`` listens for a further 0.2 s whether something is still on its way. Here
+        the question is asked until its end was heard of on the channel of outputs, so that nothing can be lost there.
+        """
+        asked = self.client.kernel_info()
+        try:
+            reply = await self.client.shell_channel.get_msg(timeout=ASKED_AGAIN_S)
+            while reply["parent_header"].get("msg_id") != asked:
+                reply = await self.client.shell_channel.get_msg(timeout=ASKED_AGAIN_S)
+            self.language = reply["content"].get("language_info", {})
+            while not _ends(await self.client.iopub_channel.get_msg(timeout=ASKED_AGAIN_S), asked):
+                pass
+        except queue.Empty:
+            return False
+        return True
 
     async def interrupt(self) -> None:
         """Interrupts what it executes."""
@@ -100,6 +130,12 @@ class Kernel:
             return f"The kernel died: it was ended by {signal.Signals(-code).name}."
         how = "" if code is None else f" with exit code {code}"
         return f"The kernel died: it ended itself{how}."
+
+
+def _ends(message: Any, asked: str) -> bool:
+    """Whether a message of the channel of outputs says that the kernel is done with what it was asked."""
+    content = message["content"]
+    return bool(message["parent_header"].get("msg_id") == asked and content.get("execution_state") == "idle")
 
 
 def kernel_name(notebook: Any) -> str:

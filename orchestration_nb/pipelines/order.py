@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from orchestration_nb.clock import Clock
-from orchestration_nb.config import find_workspace
 from orchestration_nb.ids import PipelineId
-from orchestration_nb.pipelines.files import read_notebook
+from orchestration_nb.pipelines.files import read_notebook, sketched
 from orchestration_nb.pipelines.kernel import kernel_name
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.parameters import checked, declared, inject
 from orchestration_nb.pipelines.seams import Resumed, Resumption, Scrubber, Seams
-from orchestration_nb.whence import models_are_simulated
+from orchestration_nb.whence import find_workspace, models_are_simulated
 
 _INHERITED: Final = frozenset(
     {
@@ -39,8 +37,8 @@ class Order:
 
     path: Path
     workspace: Path
-    notebook: Any
-    """With what is given injected, and without outputs."""
+    text: str
+    """The notebook's file, as it was read."""
     kernel: str
     options: RunOptions
     """With the parameters as values, and what is taken over from the run that is resumed."""
@@ -61,9 +59,13 @@ class Order:
         """The notebook as the ledger names it."""
         return relative_to(self.path, self.workspace)
 
-    def fresh_notebook(self) -> Any:
-        """The notebook, for one attempt to be filled with outputs."""
-        return deepcopy(self.notebook)
+    def notebook(self) -> Any:
+        """The notebook, with what is given injected and without outputs, for one attempt to be filled; loads nbformat.
+
+        Raises:
+            UsageError: If it is no notebook after all.
+        """
+        return _prepared(self.path, self.text, self.options.parameters)
 
     def environ(self, pipeline_id: PipelineId, root: PipelineId) -> dict[str, str]:
         """The environment of a kernel of this order."""
@@ -92,7 +94,7 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
     Raises:
         UsageError: If there is no such notebook, it cannot be run here, or it cannot be given that.
     """
-    notebook, workspace = read_notebook(path), find_workspace(path.parent)
+    sketch, workspace = sketched(path), find_workspace(path.parent)
     resumed = Resumed()
     if options.resumes is not None:
         resumed = _earlier(workspace, options.resumes, relative_to(path, workspace))
@@ -102,17 +104,17 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
             tags={**resumed.tags, **options.tags},
             budget_usd=resumed.budget_usd if options.budget_usd is None else options.budget_usd,
         )
-    options = replace(options, parameters=checked(declared(notebook), options.parameters))
-    _prepare(notebook, options.parameters)
+    options = replace(options, parameters=checked(declared(sketch), options.parameters))
     scrubber = seams.scrub(options.secrets)
     if options.resumes is not None:
+        notebook = _prepared(path, sketch.text, options.parameters)
         asked = Resumption(workspace=workspace, path=path, notebook=notebook, options=options, earlier=resumed)
         resumed = seams.restore(asked)
     return Order(
         path=path,
         workspace=workspace,
-        notebook=notebook,
-        kernel=kernel_name(notebook),
+        text=sketch.text,
+        kernel=kernel_name(sketch),
         options=options,
         more=more,
         clock=clock,
@@ -134,10 +136,12 @@ def _earlier(workspace: Path, name: str, notebook: str) -> Resumed:
     return earlier_run(Ledger(workspace), name, notebook)
 
 
-def _prepare(notebook: Any, parameters: Mapping[str, Any]) -> None:
-    """Injects what is given, and takes the outputs of earlier runs away: the copy is to hold those of this one."""
+def _prepared(path: Path, text: str, parameters: Mapping[str, Any]) -> Any:
+    """The notebook with what is given, without the outputs of earlier runs: the copy is to hold those of this one."""
+    notebook = read_notebook(path, text)
     inject(notebook, parameters)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     notebook.metadata.pop("widgets", None)
+    return notebook

@@ -88,9 +88,11 @@ class Record:
         return self.scrubber.text(error)[-LONGEST_ERROR:] if error else None
 
 
-def beginning(order: Order, *, pipeline_id: PipelineId, root: PipelineId, copy: Path, attempt: int) -> PipelineStarted:
+def beginning(
+    order: Order, cells: Sequence[Any], *, pipeline_id: PipelineId, root: PipelineId, copy: Path, attempt: int
+) -> PipelineStarted:
     """What is recorded when a notebook begins."""
-    cells, options, scrubbed = code_cells(order.notebook), order.options, order.scrubber.text
+    options, scrubbed = order.options, order.scrubber.text
     return PipelineStarted(
         pipeline_id=pipeline_id,
         notebook=order.name,
