@@ -15,15 +15,17 @@ import itertools
 import os
 import weakref
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import JournalWriteError
 from orchestration_nb.events import ComparisonFinished, ComparisonStarted, Event, RunFinished, RunStarted
 from orchestration_nb.ledger.lines import encode, header
 from orchestration_nb.pipeline_events import PipelineFinished, PipelineStarted
-from orchestration_nb.secrecy import Secrecy
 from orchestration_nb.state import private_folder
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
 
 SEGMENT_BYTES = 64 * 2**20
 """A file longer than this is left for a new one when the next run starts."""

@@ -12,12 +12,14 @@ import contextlib
 import dataclasses
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
 from orchestration_nb.events import Event
-from orchestration_nb.secrecy import Secrecy
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
 
 _WIDEST = 2**63
 _HEADER = "fields"

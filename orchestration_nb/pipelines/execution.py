@@ -16,7 +16,8 @@ from orchestration_nb.pipelines.kernel import Kernel
 from orchestration_nb.pipelines.limits import TIMEOUTS, Limits, Stopped
 from orchestration_nb.pipelines.outcome import CellEnded, SpentSoFar, Watcher, status_of_error
 from orchestration_nb.pipelines.record import Record, is_code, title_of
-from orchestration_nb.pipelines.seams import RestoredCell, Scrubber
+from orchestration_nb.pipelines.scrubbing import Scrubber
+from orchestration_nb.pipelines.seams import RestoredCell
 
 INTERRUPT_S: Final = 10.0
 """How long an interrupted cell may take to book what was in flight, before its kernel is ended."""

@@ -6,9 +6,11 @@ import base64
 import binascii
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from orchestration_nb.secrecy import Secrecy
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
+
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _SHOWN: Final = frozenset({

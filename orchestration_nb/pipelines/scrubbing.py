@@ -6,11 +6,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from orchestration_nb.pipelines.pictures import is_binary, without_secrets
 from orchestration_nb.pipelines.references import resolve
-from orchestration_nb.secrecy import NAMES_VARIABLE, Secrecy
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
 
 _EDGE: Final = 1 << 13
 _BARRIER: Final = "\uffff\uffff\uffff"
@@ -32,18 +34,13 @@ class Scrubber:
 
     def __init__(self, resolved: Mapping[str, str]) -> None:
         self.resolved = dict(resolved)
-        self.secrecy = Secrecy(resolved) if resolved else None
+        self.secrecy = _secrecy_of(resolved) if resolved else None
         """What the runner's own journal is given, too; ``None`` where there are no secrets."""
         self._long: dict[str, str] = {}
         self._pictures: dict[str, str | None] = {}
 
     def __repr__(self) -> str:
         return f"<Scrubber of {', '.join(self.resolved) or 'nothing'}>"
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """What the kernel is given: each secret as a variable, and which variables are secrets."""
-        return {**self.resolved, NAMES_VARIABLE: ",".join(self.resolved)} if self.resolved else {}
 
     def text(self, text: str) -> str:
         """The text with ``[secret NAME]`` where a secret stood."""
@@ -128,6 +125,12 @@ class Scrubber:
         if data:
             onto.write(self.text(data.decode("utf-8", "replace")))
             onto.flush()
+
+
+def _secrecy_of(resolved: Mapping[str, str]) -> Secrecy:
+    from orchestration_nb.secrecy import Secrecy  # noqa: PLC0415 - most runs have no secrets
+
+    return Secrecy(resolved)
 
 
 def scrubber(references: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Scrubber:

@@ -82,5 +82,12 @@ class Seams:
     after_run: tuple[AfterRun, ...] = ()
 
 
-SEAMS = Seams()
+def watched(done: NotebookRun) -> str | None:
+    """Looks at a run as ``[watch]`` says, and says what is wrong with it."""
+    from orchestration_nb.pipelines.watch import check  # noqa: PLC0415 - once the run is over
+
+    return check(done)
+
+
+SEAMS = Seams(after_run=(watched,))
 """What a headless run has unless it is told otherwise."""

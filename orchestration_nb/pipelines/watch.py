@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.config import WatchRule, load_settings
@@ -90,7 +90,7 @@ class Alert:
     metric: str
     value: float | None
     limit: float | None
-    basis: str
+    basis: Literal["threshold", "history"]
     message: str
 
 

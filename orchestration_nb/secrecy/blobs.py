@@ -30,6 +30,7 @@ _WHOLLY_SEARCHED: Final = 1 << 16
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _OTHERS: Final = bytes(set(range(256)) - set(_ALPHABET))
 _FLAGS: Final = bytes(98 if byte in _ALPHABET else 32 for byte in range(256))
+_WRAP: Final = re.compile(rb"[ '\"\\\r\t]*\n[ '\"\r\t]*")
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _HEX: Final = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
 _BASE32: Final = re.compile(rb"[A-Z2-7]+")
@@ -58,7 +59,7 @@ def runs(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         end = _end(flags, start)
         while True:  # the lines of a wrapped run
             following = flags.find(b"b", end, end + _GAP + 1)
-            if following < 0 or b"\n" not in data[end:following] or b"=" in data[end:following]:
+            if following < 0 or _WRAP.fullmatch(data, end, following) is None:
                 break
             further = _end(flags, following)
             if further - following < _LEAST_RUN and further - following > end - start:

@@ -12,6 +12,7 @@ import base64
 import binascii
 import codecs
 import json
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ GRAM: Final = 8
 PIECE: Final = 64
 """A longer secret is looked for in pieces of this many characters, so that any of them is found."""
 _LEAST_PART: Final = 8
+_FRAME: Final = re.compile(r"-----[A-Z0-9 ]+-----")
+"""What says what kind of key stands between, which is no secret."""
 _SHARE_OF_WORDS: Final = 0.6
 _UPPER: Final = bytes(range(65, 91))
 _LETTERS: Final = bytes(range(48, 58)) + _UPPER + bytes(range(97, 123))
@@ -69,7 +72,8 @@ def kept(skeleton: Skeleton) -> frozenset[int]:
 
 def needles(name: str, value: str) -> Iterator[Needle]:
     """All that is looked for because of one secret; those too short for a gram are for :func:`short_forms`."""
-    pieces = [value[start : start + PIECE] for start in range(0, len(value), PIECE)]
+    body = _FRAME.sub("", value) or value
+    pieces = [body[start : start + PIECE] for start in range(0, len(body), PIECE)]
     for number, piece in enumerate(pieces):
         outer = number in {0, len(pieces) - 1}
         yield from _distinct(_of_piece(name, piece, thorough=outer))
@@ -95,7 +99,7 @@ def parts(value: str) -> Iterator[str]:
     """What of a secret is one by itself: the lines of a key, the password of an address, the leaves of JSON."""
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) > 1:
-        yield from (line for line in lines if len(line) >= 2 * _LEAST_PART and not line.startswith("-----"))
+        yield from (line for line in lines if len(line) >= 2 * _LEAST_PART and not _FRAME.fullmatch(line))
     if "://" in value:
         yield from _password(value)
     if value.count(".") == 2 and value.startswith("eyJ"):  # a JSON web token: the first part is no secret
@@ -119,8 +123,7 @@ def _password(address: str) -> Iterator[str]:
 
 def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, str):
-        yield value
-        yield from parts(value) if "\n" in value else ()
+        yield from parts(value) if "\n" in value else (value,)
     elif isinstance(value, dict):
         for part in value.values():
             yield from _leaves(part)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from orchestration_nb.secrecy.secrecy import SHORTEST, Secrecy
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy.secrecy import Secrecy
 
 NAMES_VARIABLE: Final = "ORCHESTRATE_SECRETS"
 """Names of the variables whose values are secrets, with commas between."""
@@ -23,6 +24,9 @@ def secrecy_of_process(environ: Mapping[str, str] = os.environ) -> Secrecy | Non
     values = {**_secrets(_at_the_start() if environ is os.environ else {}), **_secrets(environ)}
     if not values:
         return None
+    from orchestration_nb.secrecy.secrecy import SHORTEST, Secrecy  # noqa: PLC0415 - most processes have no secrets
+
+    values = {name: value for name, value in values.items() if len(value) >= SHORTEST}
     key = tuple(sorted(values.items()))
     if key not in _held:
         _held[key] = Secrecy(values)
@@ -31,7 +35,7 @@ def secrecy_of_process(environ: Mapping[str, str] = os.environ) -> Secrecy | Non
 
 def _secrets(environ: Mapping[str, str]) -> dict[str, str]:
     names = environ.get(NAMES_VARIABLE, "").split(",")
-    return {name: environ[name] for name in names if len(environ.get(name, "")) >= SHORTEST}
+    return {name: environ[name] for name in names if environ.get(name)}
 
 
 def _at_the_start() -> dict[str, str]:

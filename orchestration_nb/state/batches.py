@@ -10,9 +10,11 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
-from orchestration_nb.secrecy import Secrecy
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
+
 
 TABLES = """
 create table if not exists batches (

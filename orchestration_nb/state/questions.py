@@ -9,11 +9,13 @@ import sqlite3
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from orchestration_nb.secrecy import Secrecy
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.seal import Seal
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
 
 MOST_QUESTIONS: Final = 10_000
 """The most that are kept; then the oldest go."""

@@ -13,17 +13,19 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.errors import WorkspaceError
-from orchestration_nb.secrecy import Secrecy
 from orchestration_nb.state import cache, claims
 from orchestration_nb.state.cache import Entry
 from orchestration_nb.state.claims import Claim
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
 from orchestration_nb.state.seal import Seal
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
 
 MOST_BYTES: Final = 2**30
 """The largest that the file may grow; then what was used longest ago goes."""
