@@ -204,7 +204,7 @@ def _widened(data: bytes, start: int, end: int, found: Found) -> Span | None:
         ends = _CODED.match(data, end)
         return Span(start - len(begins[0] if begins else b""), ends.end() if ends else end, needle.name)
     if found.enough:
-        return Span(*_with_marks(data, start, end, needle), needle.name)
+        return Span(*_with_marks(data, start, end, found), needle.name)
     dots = _DOTS.match(data, end)
     if dots is not None:
         rest = _REST.match(data, dots.end())
@@ -219,12 +219,14 @@ def _is_end(needle: Needle, text: bytes) -> bool:
     return len(text) > 1 and needle.plain.lower().endswith(text.lower())
 
 
-def _with_marks(data: bytes, start: int, end: int, needle: Needle) -> tuple[int, int]:
-    """Takes in the marks with which the value begins and ends, of which a skeleton knows nothing."""
-    inner = [place for place, byte in enumerate(needle.plain) if byte in kept(needle.skeleton)]
-    if not inner:
+def _with_marks(data: bytes, start: int, end: int, found: Found) -> tuple[int, int]:
+    """Takes in the marks of the value on either side, of which a skeleton knows nothing."""
+    plain, stays = found.needle.plain, kept(found.needle.skeleton)
+    inner = [-1, *(place for place, byte in enumerate(plain) if byte in stays), len(plain)]
+    first, last = found.offset + 1, found.offset + found.end - found.start
+    if not plain or last >= len(inner) - 1:
         return start, end
-    before, after = needle.plain[: inner[0]], needle.plain[inner[-1] + 1 :]
+    before, after = plain[inner[first - 1] + 1 : inner[first]], plain[inner[last] + 1 : inner[last + 1]]
     while before and start and data[start - 1] == before[-1]:
         start, before = start - 1, before[:-1]
     while after and end < len(data) and data[end] == after[0]:
