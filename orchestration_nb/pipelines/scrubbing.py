@@ -36,7 +36,7 @@ class Scrubber:
         self.resolved = dict(resolved)
         self.secrecy = _secrecy_of(resolved) if resolved else None
         """What the runner's own journal is given, too; ``None`` where there are no secrets."""
-        self._long: dict[str, str] = {}
+        self._long: dict[str, bool] = {}  # whether no secret stands in it
         self._pictures: dict[str, str | None] = {}
 
     def __repr__(self) -> str:
@@ -75,21 +75,20 @@ class Scrubber:
 
         def answer(channel: str, text: str) -> str:
             first = next(clean[channel])
-            whole = self._long.get(text)
-            if whole is None or len(whole) <= 2 * _EDGE:
+            if not self._long.get(text):
                 return first
             next(clean[channel])
-            return first + whole[_EDGE:-_EDGE] + next(clean[channel])
+            return first + text[_EDGE:-_EDGE] + next(clean[channel])
 
         return nbformat.from_dict(_walked(notebook, answer, picture))  # type: ignore[no-untyped-call]
 
-    def _edges(self, text: str, known: Mapping[str, str]) -> tuple[str, ...]:
-        """A text as it is looked through beside its neighbours: a long one, once it is clean, by its two ends."""
+    def _edges(self, text: str, known: Mapping[str, bool]) -> tuple[str, ...]:
+        """A text as it is looked through beside its neighbours: a long one that is clean, by its two ends."""
         if len(text) <= 2 * _EDGE:
             return (text,)
         assert self.secrecy is not None
-        whole = self._long[text] = known[text] if text in known else self.secrecy.text(text)
-        return (whole,) if len(whole) <= 2 * _EDGE else (whole[:_EDGE], _BARRIER, whole[-_EDGE:])
+        clean = self._long[text] = known[text] if text in known else not self.secrecy.finds(text)
+        return (text[:_EDGE], _BARRIER, text[-_EDGE:]) if clean else (text,)
 
     @contextmanager
     def sink(self, onto: TextIO) -> Iterator[int | None]:
