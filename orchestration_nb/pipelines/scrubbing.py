@@ -38,6 +38,7 @@ class Scrubber:
         """What the runner's own journal is given, too; ``None`` where there are no secrets."""
         self._long: dict[str, bool] = {}  # whether no secret stands in it
         self._pictures: dict[str, str | None] = {}
+        self._before: dict[str, tuple[list[str], list[str]]] = {}
 
     def __repr__(self) -> str:
         return f"<Scrubber of {', '.join(self.resolved) or 'nothing'}>"
@@ -71,7 +72,9 @@ class Scrubber:
             return self._pictures[data]
 
         _walked(notebook, hear, picture)
-        clean = {channel: iter(self.secrecy.texts(texts)) for channel, texts in said.items()}
+        # A notebook is written time and again, and most of it is as it was.
+        self._before = {channel: self._clean(channel, texts) for channel, texts in said.items()}
+        clean = {channel: iter(texts) for channel, (_, texts) in self._before.items()}
 
         def answer(channel: str, text: str) -> str:
             first = next(clean[channel])
@@ -81,6 +84,11 @@ class Scrubber:
             return first + text[_EDGE:-_EDGE] + next(clean[channel])
 
         return nbformat.from_dict(_walked(notebook, answer, picture))  # type: ignore[no-untyped-call]
+
+    def _clean(self, channel: str, texts: list[str]) -> tuple[list[str], list[str]]:
+        assert self.secrecy is not None
+        before = self._before.get(channel)
+        return before if before is not None and before[0] == texts else (texts, self.secrecy.texts(texts))
 
     def _edges(self, text: str, known: Mapping[str, bool]) -> tuple[str, ...]:
         """A text as it is looked through beside its neighbours: a long one that is clean, by its two ends."""

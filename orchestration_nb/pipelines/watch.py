@@ -25,8 +25,8 @@ from orchestration_nb.pipelines.webhooks import tell
 if TYPE_CHECKING:
     from orchestration_nb.pipelines.outcome import NotebookRun
 
-FALSE_ALARMS: Final = 0.005
-"""The share of quiet runs that is aimed at; what is left up to one in a hundred is for drift and odd shapes."""
+FALSE_ALARMS: Final = 0.004
+"""The share of quiet runs that is aimed at; the rest, up to one in a hundred, is for drift and odd shapes."""
 _TOLD_OF: Final = frozenset({"failed", "over budget", "paused"})
 
 

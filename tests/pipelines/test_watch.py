@@ -45,7 +45,7 @@ def test_quiet_histories_raise_at_most_one_alarm_in_a_hundred_runs() -> None:
         shares[shape] = (alarms - before) / (HISTORIES * LOOKED_AT)
     print(f"{alarms / looked:.4f}", shares)
     assert alarms / looked <= 0.005
-    assert max(shares.values()) <= 0.0125  # one in a hundred, and what chance adds in 1,250 runs
+    assert max(shares.values()) <= 0.01
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_a_run_that_passes_a_threshold_is_recorded_said_and_sent(
 
     trust(tmp_path)
     monkeypatch.setenv("TOKEN", "sk-Live_9aB-3xY-zQ7w-Tr5Kp")
-    done = run_notebook(path, options=RunOptions(secrets={"TOKEN": "env:TOKEN"}), watcher=Watcher())  # type: ignore[arg-type]
+    done = run_notebook(path, options=RunOptions(secrets={"TOKEN": "env:TOKEN"}), watcher=Watcher())
     assert done.exit_code == 0
     assert len(said) == 1
     assert said[0].startswith("Alert: weekly.ipynb: the cost is $0.00")
