@@ -52,6 +52,11 @@ def aimock_path() -> str | None:
     return named or (str(installed) if installed.exists() else None)
 
 
+def foreign_folder() -> Path:
+    """Notebooks that others made, in the source distributions of their packages, where ``.ci/run`` puts them."""
+    return REPO / "build" / "foreign"
+
+
 def _missing(need: str) -> str | None:
     """Why tests marked ``need`` cannot run here, or ``None``."""
     if need == "browser":
@@ -60,10 +65,13 @@ def _missing(need: str) -> str | None:
         return None if importlib.util.find_spec("jupyterlab") else "needs JupyterLab, which is not installed"
     if need == "wire":
         return None if aimock_path() else "needs aimock (npm install @copilotkit/aimock), which is not installed"
+    if need == "foreign":
+        there = any(foreign_folder().glob("*/**/*.ipynb"))
+        return None if there else f"needs notebooks of other packages, and {foreign_folder()} has none"
     return None if corpus_folder().is_dir() else f"needs the corpus, and {corpus_folder()} is not there"
 
 
-NEEDS = ("browser", "wire", "corpus")
+NEEDS = ("browser", "wire", "corpus", "foreign")
 
 
 def _required(item: pytest.Item | None = None) -> set[str]:

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from orchestration_nb.clock import Clock, SystemClock
-from orchestration_nb.notebook.figures import count, span, usd
+from orchestration_nb.pages.figures import count, span, usd
 from orchestration_nb.pipelines import Begun, CellEnded, Spent, Unwatched, Watcher
 from orchestration_nb.pipelines.eta import Pace, pace_of
 from orchestration_nb.terminal import printable
@@ -79,6 +79,14 @@ class LiveNarrator(Silent):
         from rich.live import Live  # noqa: PLC0415
 
         self._console = Console(file=out, highlight=False, markup=False, emoji=False)
+        self._clock = clock or SystemClock()
+        self._begun: Begun | None = None
+        self._begun_s = 0.0
+        self._cell: tuple[int, int, str] = (0, 0, "The kernel starts")
+        self._cell_s = 0.0
+        self.pace: Pace | None = None
+        """How long the cells took before, once the ledger has said it."""
+        self._looking: threading.Timer | None = None
         self._live: Live = Live(
             console=self._console,
             get_renderable=self._drawn,
@@ -87,13 +95,6 @@ class LiveNarrator(Silent):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._clock = clock or SystemClock()
-        self._begun: Begun | None = None
-        self._begun_s = 0.0
-        self._cell: tuple[int, int, str] = (0, 0, "The kernel starts")
-        self._cell_s = 0.0
-        self._pace: Pace | None = None
-        self._looking: threading.Timer | None = None
 
     def starts(self, begun: Begun) -> None:
         """Begins to draw."""
@@ -139,20 +140,24 @@ class LiveNarrator(Silent):
         self._console.print(printable(text), soft_wrap=True)
 
     def _look_back(self, begun: Begun) -> None:
-        self._pace = pace_of(begun)
+        self.pace = pace_of(begun)
 
     def _drawn(self) -> Text:
         from rich.text import Text  # noqa: PLC0415
 
+        return Text(self.shown(), no_wrap=True, overflow="ellipsis", style="cyan")
+
+    def shown(self) -> str:
+        """The line that is drawn."""
         if self._begun is None:
-            return Text("")
+            return ""
         number, total, title = self._cell
         now_s = self._clock.monotonic()
         parts = [span(now_s - self._cell_s), f"{span(now_s - self._begun_s)} in all", money(self._begun.spent())]
-        if self._pace is not None and number:
-            parts.append(f"about {span(self._pace.left_s(number, now_s - self._cell_s))} left")
+        if self.pace is not None and number:
+            parts.append(f"about {span(self.pace.left_s(number, now_s - self._cell_s))} left")
         line = one_line(f"[{number}/{total}] {title}")
-        return Text(f"{line}  {' · '.join(filter(None, parts))}", no_wrap=True, overflow="ellipsis", style="cyan")
+        return f"{line}  {' · '.join(filter(None, parts))}"
 
 
 def narrator_for(out: TextIO, *, silent: bool) -> Narrator:

@@ -20,6 +20,7 @@ from orchestration_nb.cli.application import (
     say,
     workspace_of,
 )
+from orchestration_nb.cli.history import list_pipelines
 from orchestration_nb.errors import UsageError
 from orchestration_nb.terminal import as_json, records
 from orchestration_nb.whence import FILE_NAME
@@ -65,10 +66,14 @@ def sql(
 @app.command()
 def runs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 20,
+    pipelines: Annotated[bool, typer.Option("--pipelines", help="Of whole notebooks that ran headlessly.")] = False,
     form: FormOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """List the last runs: what they did, how they ended, what they cost."""
+    if pipelines:
+        list_pipelines(ledger_of(workspace).pipelines(limit), form_of(form))
+        return
     rows = ledger_of(workspace).runs(limit)
     if form_of(form) == "table":
         rows = rows[list(RUN_COLUMNS)].rename(columns={"items_failed": "failed"})

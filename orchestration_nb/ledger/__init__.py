@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestration_nb.ledger.ledger import Ledger
     from orchestration_nb.ledger.merge import MergeReport
     from orchestration_nb.ledger.metrics import METRIC_GROUPINGS, Group, Metrics, Scope, Sums
+    from orchestration_nb.ledger.pipelines import PipelineDetails
     from orchestration_nb.ledger.recorded import RecordedCall, RecordedPrice
     from orchestration_nb.ledger.repricing import Repricing, corrections
     from orchestration_nb.ledger.runs import RunDetails
@@ -32,6 +33,7 @@ __all__ = [
     "Ledger",
     "MergeReport",
     "Metrics",
+    "PipelineDetails",
     "RecordedCall",
     "RecordedPrice",
     "Repricing",
@@ -55,6 +57,7 @@ _HOME: Final[Mapping[str, str]] = {
     "METRIC_GROUPINGS": "metrics",
     "MergeReport": "merge",
     "Metrics": "metrics",
+    "PipelineDetails": "pipelines",
     "RecordedCall": "recorded",
     "RecordedPrice": "recorded",
     "Repricing": "repricing",

@@ -18,6 +18,7 @@ from orchestration_nb.ledger.history import History, history
 from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.ledger.merge import MergeReport, merge_into
 from orchestration_nb.ledger.metrics import Metrics, Scope, metrics
+from orchestration_nb.ledger.pipelines import PipelineDetails, Row, pipeline, pipelines, shared_items
 from orchestration_nb.ledger.query import Parameters, answer, columns_by_table
 from orchestration_nb.ledger.recorded import RecordedCall, RecordedPrice, recorded_calls, recorded_models
 from orchestration_nb.ledger.repricing import Repricing, changes
@@ -115,6 +116,42 @@ class Ledger:
             WorkspaceError: If the ledger cannot be read.
         """
         return self._read(lambda connection: details(connection, name))
+
+    def pipelines(self, limit: int = 20, *, notebook: str | None = None) -> list[Row]:
+        """The newest headless runs of notebooks, newest first; one whose runner was killed is ``failed``, and says so.
+
+        Args:
+            limit: How many at most.
+            notebook: Only those of this notebook: its path, relative to the workspace.
+
+        Returns:
+            Their rows of the table ``pipelines``, and ``seconds, runs, calls, cost_usd, billed_usd, simulated,
+            failed_calls, cache_hits, lost_calls, p50_ms, p95_ms, quality, scores``.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: pipelines(connection, limit, notebook=notebook))
+
+    def pipeline(self, name: str) -> PipelineDetails:
+        """What is known of one headless run.
+
+        Args:
+            name: Its id, the beginning or the end of it, or ``last``.
+
+        Raises:
+            UsageError: If no run is meant, or more than one.
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: pipeline(connection, name))
+
+    def shared_items(self, left: str, right: str) -> list[Row]:
+        """The items that two headless runs have in common: :func:`~orchestration_nb.ledger.pipelines.shared_items`.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: shared_items(connection, left, right))
 
     def is_begun(self) -> bool:
         """Whether there is anything to read; makes no folder and opens no file."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from orchestration_nb.engine.batches_left import left_under_way
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.notebook.afterwards import came_of
-from orchestration_nb.notebook.figures import latency, text_of, usd
 from orchestration_nb.notebook.story import CHRONICLE
+from orchestration_nb.pages.figures import latency, text_of, usd
 from orchestration_nb.runs import Run
 
 if TYPE_CHECKING:

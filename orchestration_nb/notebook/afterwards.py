@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestration_nb.cost.estimates import Estimate
-from orchestration_nb.notebook.figures import span, usd
+from orchestration_nb.pages.figures import span, usd
 from orchestration_nb.plan import Plan
 
 

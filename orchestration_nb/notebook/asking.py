@@ -16,7 +16,7 @@ from orchestration_nb.cost.allowances import PIPELINE
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.errors import BudgetPausedError, OrchestrationError, OverBudgetError, UsageError
 from orchestration_nb.notebook.arguments import read_money
-from orchestration_nb.notebook.figures import count, usd
+from orchestration_nb.pages.figures import count, usd
 from orchestration_nb.runs import Run
 from orchestration_nb.terminal import printable
 from orchestration_nb.whence import pipeline_id

@@ -15,10 +15,11 @@ from typing import Any
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import OrchestrationError
-from orchestration_nb.notebook import markup
+from orchestration_nb.notebook import cards
 from orchestration_nb.notebook.asking import outlook, read_usd
 from orchestration_nb.notebook.screen import REFRESH_S, OutputScreen, has_outputs
 from orchestration_nb.notebook.session import Session, is_under_way
+from orchestration_nb.pages import markup
 from orchestration_nb.runs import Run
 
 _followers: set[asyncio.Task[None]] = set()
@@ -93,7 +94,7 @@ class ControlledScreen(OutputScreen):
     def refresh(self, run: Run) -> None:
         """Draws the progress."""
         waits = run.waits_for is not None
-        card = markup.progress_card(run.flow.name, run.progress)
+        card = cards.progress_card(run.flow.name, run.progress)
         self._card.value = markup.page(card, markup.dim(outlook(run.progress)) if waits else "")
         self._pause.description = "Resume" if run.status == "paused" else "Pause"
         self._pause.icon = "play" if run.status == "paused" else "pause"

@@ -13,10 +13,10 @@ from orchestration_nb.notebook.arguments import CellArguments, read_cell_line
 from orchestration_nb.notebook.asking import Asking, can_ask, is_headless, paused_error
 from orchestration_nb.notebook.background import follow
 from orchestration_nb.notebook.edge import told
-from orchestration_nb.notebook.figures import count
 from orchestration_nb.notebook.formatters import flow_bundle, plan_bundle
 from orchestration_nb.notebook.screen import screen_for
 from orchestration_nb.notebook.session import Session
+from orchestration_nb.pages.figures import count
 from orchestration_nb.runs import Run
 
 _GO_ON: Final = "Run the cell again: what was answered comes from the cache and is not paid twice."

@@ -10,12 +10,12 @@ from typing import Any, Final
 from orchestration_nb.clock import Clock
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import standing_of
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.compare_figure import CONFIG, KINDS, layout, traces
 from orchestration_nb.notebook.compare_style import TABLE
 from orchestration_nb.notebook.compare_table import compare_head, compare_table, compare_told
 from orchestration_nb.notebook.compare_widget import Items
 from orchestration_nb.notebook.compare_words import standing_in
+from orchestration_nb.pages import markup
 from orchestration_nb.terminal import printable
 
 LEAST_S: Final = 1.0

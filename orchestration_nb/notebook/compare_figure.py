@@ -16,8 +16,8 @@ from typing import Any, Final
 from orchestration_nb.comparing.standing import ORACLE, Kind, Row, Standing
 from orchestration_nb.evals.intervals import Interval
 from orchestration_nb.notebook.compare_words import per_thousand, percent, quality_words
-from orchestration_nb.notebook.figures import usd
-from orchestration_nb.notebook.spend_figure import told
+from orchestration_nb.pages.figures import usd
+from orchestration_nb.pages.plotting import told
 from orchestration_nb.spending import NO_MONEY
 
 MIME: Final = "application/vnd.plotly.v1+json"

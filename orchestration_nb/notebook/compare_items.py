@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.evals.outcomes import Answer, Outcomes
-from orchestration_nb.notebook.figures import FULL_TEXT, MISSING, latency, shortened, text_of, usd
+from orchestration_nb.pages.figures import FULL_TEXT, MISSING, latency, shortened, text_of, usd
 from orchestration_nb.terminal import printable
 
 MOST_ROWS: Final = 5000

@@ -17,13 +17,13 @@ from typing import Any, Final
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import Standing
 from orchestration_nb.errors import UsageError
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.compare_figure import compare_figure
 from orchestration_nb.notebook.compare_items import heading, item_details, item_rows, mark_rows
 from orchestration_nb.notebook.compare_style import ITEMS, TABLE
 from orchestration_nb.notebook.compare_table import compare_head, compare_table, compare_told
 from orchestration_nb.notebook.compare_widget import script
 from orchestration_nb.notebook.compare_words import standing_in
+from orchestration_nb.pages import markup
 from orchestration_nb.terminal import printable
 
 MOST_CHARACTERS: Final = 12_000_000

@@ -23,8 +23,8 @@ from orchestration_nb.notebook.compare_figure import MIME, compare_figure
 from orchestration_nb.notebook.compare_table import compare_card, compare_text
 from orchestration_nb.notebook.compare_words import headline
 from orchestration_nb.notebook.edge import told
-from orchestration_nb.notebook.figures import count
 from orchestration_nb.notebook.screen import OutputScreen, has_outputs
+from orchestration_nb.pages.figures import count
 from orchestration_nb.terminal import printable
 
 LINE_S: Final = 5.0

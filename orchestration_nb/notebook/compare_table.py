@@ -6,10 +6,10 @@ from itertools import groupby
 
 from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import Row, Standing
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.compare_style import TABLE
 from orchestration_nb.notebook.compare_words import COLUMNS, GROUPS, NUMBERS, caption, cells, headline, told_of
-from orchestration_nb.notebook.text import table_text
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.text import table_text
 from orchestration_nb.spending import NO_MONEY
 from orchestration_nb.terminal import printable
 

@@ -11,7 +11,7 @@ from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.notebook.compare_items import heading, item_detail, item_rows, mark_rows
 from orchestration_nb.notebook.compare_style import ITEMS, SAVED
-from orchestration_nb.notebook.style import CSS
+from orchestration_nb.pages.style import CSS
 
 _WIRES: Final = """
 function render({ model, el }) {

@@ -12,7 +12,7 @@ from orchestration_nb.comparing.comparison import Comparison
 from orchestration_nb.comparing.standing import Row, Standing, standing_of
 from orchestration_nb.evals.intervals import Interval
 from orchestration_nb.evals.sentences import sentences
-from orchestration_nb.notebook.figures import MISSING, count, latency, usd
+from orchestration_nb.pages.figures import MISSING, count, latency, usd
 from orchestration_nb.spending import NO_MONEY
 
 COLUMNS: Final = (

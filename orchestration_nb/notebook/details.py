@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestration_nb.ledger import RunDetails
-from orchestration_nb.notebook import markup
-from orchestration_nb.notebook.figures import latency, span, text_of, usd
-from orchestration_nb.notebook.text import table_text
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.figures import latency, span, text_of, usd
+from orchestration_nb.pages.text import table_text
 
 if TYPE_CHECKING:
     import pandas as pd

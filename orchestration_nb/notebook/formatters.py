@@ -9,13 +9,13 @@ from orchestration_nb.comparing.what_if import WhatIf
 from orchestration_nb.flow import draw
 from orchestration_nb.flows import Flow
 from orchestration_nb.ledger import RunDetails
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.compare_screen import show_comparison
 from orchestration_nb.notebook.details import details_card, details_text
 from orchestration_nb.notebook.planned import plan_card, plan_text
 from orchestration_nb.notebook.screen import account_bundle, progress_bundle
 from orchestration_nb.notebook.session import is_under_way
 from orchestration_nb.notebook.what_if_magic import show_what_if
+from orchestration_nb.pages import markup
 from orchestration_nb.plan import Plan
 from orchestration_nb.runs import Run
 

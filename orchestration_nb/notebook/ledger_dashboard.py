@@ -17,7 +17,6 @@ from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import OrchestrationError, UsageError
 from orchestration_nb.ledger import METRIC_GROUPINGS, Ledger, Metrics, Scope
 from orchestration_nb.ledger.metrics import Kind, metric_grouping
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import Flag, read_flags, read_whole
 from orchestration_nb.notebook.ledger_figure import SHOWN, SLOTS, USUAL, layout, traces, visible
 from orchestration_nb.notebook.ledger_page import (
@@ -33,6 +32,7 @@ from orchestration_nb.notebook.ledger_page import (
 from orchestration_nb.notebook.screen import has_outputs
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.waterfall import TRACE_HEADER, trace_rows, trace_sentence, waterfall
+from orchestration_nb.pages import markup
 from orchestration_nb.terminal import printable
 from orchestration_nb.workspace import Workspace
 

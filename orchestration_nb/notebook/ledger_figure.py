@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, Final
 
 from orchestration_nb.ledger.metrics import MOST_GROUPS, Group, Metrics, Sums
-from orchestration_nb.notebook.figures import count, latency, usd
-from orchestration_nb.notebook.spend_figure import COLOURS, FAINT, GREY, told
+from orchestration_nb.pages.figures import count, latency, usd
+from orchestration_nb.pages.plotting import COLOURS, FAINT, GREY, told
 from orchestration_nb.spending import NO_MONEY
 
 SHOWN: Final = ("p50", "p95", "p99")

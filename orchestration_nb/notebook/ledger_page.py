@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestration_nb.ledger import METRIC_GROUPINGS, Ledger, Metrics, Scope
 from orchestration_nb.ledger.runs import RunDetails
-from orchestration_nb.notebook import markup
-from orchestration_nb.notebook.figures import MISSING, count, latency, span, text_of, usd
 from orchestration_nb.notebook.ledger_figure import GROUP_HEADER, SHOWN, USUAL, group_rows, ledger_figure, visible
-from orchestration_nb.notebook.text import table_text
 from orchestration_nb.notebook.waterfall import TRACE_HEADER, trace_rows, trace_sentence, waterfall
-from orchestration_nb.notebook.web_page import choice, page, write_page
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.figures import MISSING, count, latency, span, text_of, usd
+from orchestration_nb.pages.text import table_text
+from orchestration_nb.pages.web_page import choice, page, write_page
 from orchestration_nb.spending import NO_MONEY
 from orchestration_nb.terminal import printable, records
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from orchestration_nb.cost.estimates import NOTHING, Estimate
 from orchestration_nb.flow import draw
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.afterwards import came_of, interval
-from orchestration_nb.notebook.figures import count, latency, shortened, span, usd
-from orchestration_nb.notebook.text import table_text
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.figures import count, latency, shortened, span, usd
+from orchestration_nb.pages.text import table_text
 from orchestration_nb.plan import Plan, PlanLine
 from orchestration_nb.terminal import printable
 

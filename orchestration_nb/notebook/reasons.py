@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.ledger import Ledger
-from orchestration_nb.notebook.figures import span, usd
 from orchestration_nb.notebook.session import Session
+from orchestration_nb.pages.figures import span, usd
 from orchestration_nb.terminal import printable, records
 from orchestration_nb.workspace import Workspace
 

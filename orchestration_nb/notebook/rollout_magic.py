@@ -9,10 +9,10 @@ from IPython.display import display
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.flows import Flow
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import Flag, near_miss, read_flags
 from orchestration_nb.notebook.session import Session
-from orchestration_nb.notebook.text import table_text
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.text import table_text
 from orchestration_nb.rollouts import promote, roll_back, rollouts, start_rollout
 from orchestration_nb.tuning.looks import Bounds
 from orchestration_nb.tuning.promotion import OPEN, RolloutSettings

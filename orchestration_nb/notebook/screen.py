@@ -14,10 +14,11 @@ from typing import Any, Protocol, TextIO
 from IPython.display import display
 
 from orchestration_nb.clock import Clock, SystemClock
-from orchestration_nb.notebook import markup
+from orchestration_nb.notebook import cards
 from orchestration_nb.notebook.account import account_of
 from orchestration_nb.notebook.text import account_text
 from orchestration_nb.notebook.words import progress_line
+from orchestration_nb.pages import markup
 from orchestration_nb.runs import Run
 
 REFRESH_S = 0.18
@@ -150,7 +151,7 @@ def screen_for(shell: Any, clock: Clock | None = None) -> Screen:
 def progress_bundle(run: Run) -> dict[str, str]:
     """How far a run is, as HTML and as text."""
     return {
-        "text/html": markup.page(markup.progress_card(run.flow.name, run.progress)),
+        "text/html": markup.page(cards.progress_card(run.flow.name, run.progress)),
         "text/plain": progress_line(run.flow.name, run.progress),
     }
 
@@ -158,4 +159,4 @@ def progress_bundle(run: Run) -> dict[str, str]:
 def account_bundle(run: Run) -> dict[str, str]:
     """How a run ended, as HTML and as text."""
     account = account_of(run)
-    return {"text/html": markup.page(markup.account_card(account)), "text/plain": account_text(account)}
+    return {"text/html": markup.page(cards.account_card(account)), "text/plain": account_text(account)}

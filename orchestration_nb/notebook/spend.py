@@ -8,13 +8,13 @@ from IPython.display import display
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.ledger import DAYS, grouping
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import Flag, read_flags, read_money, read_whole
-from orchestration_nb.notebook.figures import usd
 from orchestration_nb.notebook.screen import has_outputs
 from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.spend_figure import spend_figure
-from orchestration_nb.notebook.text import table_text
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.figures import usd
+from orchestration_nb.pages.text import table_text
 from orchestration_nb.spending import (
     BUDGETS_KEEP,
     BURN_HEADER,

@@ -8,7 +8,6 @@ would be a formula.
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Sequence
 from datetime import timedelta
@@ -16,18 +15,15 @@ from typing import Any
 
 from orchestration_nb.cost.burn import Burn
 from orchestration_nb.ledger import Spend
-from orchestration_nb.notebook.figures import count, shortened, usd
+from orchestration_nb.pages.figures import count, usd
+from orchestration_nb.pages.plotting import COLOURS, FAINT, GREY, told
 from orchestration_nb.spending import NO_MONEY, Spending, heading
-from orchestration_nb.terminal import printable
 
 MOST_GROUPS = 8
 """Values that have a colour of their own; the others are one."""
 MOST_BUDGETS = 12
 MARKS = (0.5, 0.8, 1.0)
 """Shares of a budget that are marked; an alert is raised at each."""
-# Okabe and Ito's colours, which colour-blind readers tell apart, without the two that vanish in light or dark.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b3a100", "#7f6fbf")
-GREY, FAINT = "#808080", "rgba(128,128,128,.28)"
 _RED = "#c62828"
 _OTHERS = "others"
 _DAYS_PX, _BUDGET_PX, _EDGE_PX = 260, 40, 120
@@ -52,11 +48,6 @@ def spend_figure(spending: Spending) -> dict[str, Any]:
         figure.update_layout(**_budget_axes(burns, top=split if both else 1.0))
     drawn: dict[str, Any] = json.loads(figure.to_json())
     return {**drawn, "config": {"displaylogo": False, "displayModeBar": False}}
-
-
-def told(text: str, width: int = 40) -> str:
-    """Foreign text as plotly shows it: no tag, no formula, no control character."""
-    return html.escape(shortened(printable(text), width)).replace("$", "&#36;")
 
 
 def _layout(spending: Spending, *, height: int) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import Final
 from orchestration_nb.cost.budget import Standing
 from orchestration_nb.engine.batches_left import SHOWN
 from orchestration_nb.engine.loop import wait
-from orchestration_nb.notebook import markup
-from orchestration_nb.notebook.figures import span, usd
-from orchestration_nb.notebook.text import table_text
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.figures import span, usd
+from orchestration_nb.pages.text import table_text
 from orchestration_nb.resilience import Breakers, Limits
 from orchestration_nb.state.batches import BatchRow, BatchStatus
 from orchestration_nb.terminal import records

@@ -20,7 +20,7 @@ from orchestration_nb.events import (
     RunFinished,
     RunStarted,
 )
-from orchestration_nb.notebook.figures import count, span, usd
+from orchestration_nb.pages.figures import count, span, usd
 from orchestration_nb.workspace import Workspace
 
 MOST_STORIES: Final = 200

@@ -10,9 +10,9 @@ from IPython.display import display
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.ledger import GROUPINGS, METRIC_GROUPINGS
-from orchestration_nb.notebook import markup
 from orchestration_nb.notebook.arguments import FLAGS, near_miss, words_of
 from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, COMPARE_USAGE, compare_strategies
+from orchestration_nb.notebook.diff_magic import DIFF_USAGE, show_diff
 from orchestration_nb.notebook.formatters import run_bundle
 from orchestration_nb.notebook.learn_magic import LEARN_FLAGS, LEARN_USAGE, learn
 from orchestration_nb.notebook.ledger_dashboard import DASHBOARD_USAGE, dashboard
@@ -22,10 +22,12 @@ from orchestration_nb.notebook.session import Session
 from orchestration_nb.notebook.simulation import USAGE, simulate
 from orchestration_nb.notebook.spend import REPRICE_USAGE, SPEND_USAGE, reprice, show_spend
 from orchestration_nb.notebook.steering import BATCHES_USAGE, batches, cancel, pause, resume, show_status
-from orchestration_nb.notebook.text import table_text
 from orchestration_nb.notebook.what_if_magic import WHAT_IF_FLAGS, WHAT_IF_USAGE, what_if_line
+from orchestration_nb.pages import markup
+from orchestration_nb.pages.text import table_text
 from orchestration_nb.workspace import Workspace
 
+_PIPELINES = "--pipelines"
 PARTS = ("results", "errors", "calls", "steps")
 """What of a run ``last`` can show."""
 
@@ -108,7 +110,14 @@ def _use(_session: Session, rest: str) -> None:
 
 
 def _runs(_session: Session, rest: str) -> Any:
-    return Workspace.current().ledger.runs(_number(rest, otherwise=20))
+    words = words_of(rest)
+    ledger = Workspace.current().ledger
+    if _PIPELINES not in words:
+        return ledger.runs(_number(rest, otherwise=20))
+    import pandas as pd  # noqa: PLC0415 - slow to load
+
+    number = _number(" ".join(word for word in words if word != _PIPELINES), otherwise=20)
+    return pd.DataFrame([dict(row) for row in ledger.pipelines(number)])
 
 
 def _number(text: str, *, otherwise: int) -> int:
@@ -161,7 +170,15 @@ SUBCOMMANDS: Mapping[str, Subcommand] = {
         do=_use, usage="use ALIAS=MODEL", about="point an alias (fast, medium, strong, your own) at a model"
     ),
     "sim": Subcommand(do=simulate, usage=USAGE, about="break the simulated models on purpose, or mend them"),
-    "runs": Subcommand(do=_runs, usage="runs [N]", about="the last runs of the workspace, as a DataFrame"),
+    "runs": Subcommand(
+        do=_runs,
+        usage="runs [N] [--pipelines]",
+        about="the last runs of the workspace, or of whole notebooks that ran headlessly, as a DataFrame",
+        words=(_PIPELINES,),
+    ),
+    "diff": Subcommand(
+        do=show_diff, usage=DIFF_USAGE, about="two headless runs of notebooks side by side", words=("last",)
+    ),
     "show": Subcommand(do=_show_run, usage="show RUN", about="one run of the ledger; the start of its id is enough"),
     "why": Subcommand(
         do=show_why, usage=WHY_USAGE, about="why a request was answered as it was", words=("last", "last:")

@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestration_nb.notebook.account import RunAccount
-from orchestration_nb.notebook.figures import count, latency, shortened, usd
 from orchestration_nb.notebook.words import costs, more_rows, outcome, question
+from orchestration_nb.pages.figures import count, latency, shortened, usd
+from orchestration_nb.pages.text import table_text
 from orchestration_nb.terminal import printable
-
-CELL_WIDTH = 28
-
-
-def table_text(header: Sequence[str], rows: Sequence[Sequence[str]], width: int = CELL_WIDTH) -> str:
-    """A table with a line under its header; every cell on one line of at most ``width`` characters."""
-    lines = [[shortened(printable(cell), width) for cell in row] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    drawn = ["  ".join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([drawn[0], "  ".join("─" * wide for wide in widths), *drawn[1:]])
 
 
 def account_text(account: RunAccount) -> str:

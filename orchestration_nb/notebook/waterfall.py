@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, get_args
 
 from orchestration_nb.ledger.traces import RequestTrace, SpanKind, Track
-from orchestration_nb.notebook.figures import count, latency, usd
-from orchestration_nb.notebook.spend_figure import COLOURS, FAINT, GREY, told
+from orchestration_nb.pages.figures import count, latency, usd
+from orchestration_nb.pages.plotting import COLOURS, FAINT, GREY, told
 from orchestration_nb.spending import NO_MONEY
 
 KINDS: Final[tuple[SpanKind, ...]] = get_args(SpanKind)

@@ -10,9 +10,9 @@ from orchestration_nb.comparing.what_if import WhatIf, what_if
 from orchestration_nb.notebook.arguments import read_flags, words_of
 from orchestration_nb.notebook.compare_magic import COMPARE_FLAGS, flow_named, how_of, needed, spread_out
 from orchestration_nb.notebook.compare_screen import saved_bundles
-from orchestration_nb.notebook.markup import esc, page
 from orchestration_nb.notebook.screen import has_outputs
 from orchestration_nb.notebook.session import Session
+from orchestration_nb.pages.markup import esc, page
 from orchestration_nb.terminal import printable
 
 WHAT_IF_USAGE: Final = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestration_nb.engine.progress import Progress
 from orchestration_nb.notebook.account import RunAccount
-from orchestration_nb.notebook.figures import count, span, usd
+from orchestration_nb.pages.figures import count, span, usd
 from orchestration_nb.terminal import printable
 
 SIMULATED = "simulated"

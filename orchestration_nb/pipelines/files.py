@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ from orchestration_nb.state import private_folder
 
 INJECTED: Final = "injected-parameters"
 """The tag of the cell that holds what a run was given, as papermill has it."""
+USUAL_KERNEL: Final = "python3"
+"""The kernel of a notebook that names none."""
 RUNS_FOLDER = "runs"
 """Where executed copies go unless a folder is named: in ``.orchestrate/``, which only its owner can read."""
 
@@ -105,7 +108,11 @@ def read_notebook(path: Path, text: str | None = None) -> Any:
 
     text = _text_of(path) if text is None else text
     try:
-        notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+        notebook = nbformat.convert(nbformat.reader.reads(text), 4)  # type: ignore[no-untyped-call]
+        _complete(notebook.metadata)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cells without ids, of an older form: they get some
+            _, notebook = nbformat.validator.normalize(notebook)
         nbformat.validate(notebook)
     except (
         json.JSONDecodeError,
@@ -119,6 +126,13 @@ def read_notebook(path: Path, text: str | None = None) -> Any:
         raise UsageError(f"{path} is not a notebook: {reason}") from None
     _refuse_other_languages(path, notebook.metadata)
     return notebook
+
+
+def _complete(metadata: Any) -> None:
+    """Names the kernel of a notebook that has only the language of one, as some editors leave it."""
+    if "kernelspec" in metadata:
+        metadata.kernelspec.setdefault("name", USUAL_KERNEL)
+        metadata.kernelspec.setdefault("display_name", metadata.kernelspec.name)
 
 
 def tagged(cell: Any) -> list[str]:
@@ -166,7 +180,7 @@ def write_notebook(notebook: Any, path: Path, *, finished: bool = True) -> None:
 def _as_jupyter(notebook: Any) -> bytes:
     from nbformat import v4  # noqa: PLC0415 - its own writer: to validate what was validated takes longer than a cell
 
-    text: str = v4.writes(notebook)
+    text: str = v4.writes(notebook)  # type: ignore[no-untyped-call]
     return f"{text}\n".encode("utf-8", "backslashreplace")
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from orchestration_nb.errors import UsageError
+from orchestration_nb.pipelines.files import USUAL_KERNEL
 from orchestration_nb.pipelines.memory import MemoryWatch
 
 STARTUP_S: Final = 60.0
@@ -20,8 +21,6 @@ ASKED_AGAIN_S: Final = 1.0
 """How long it may take to answer until it is asked again."""
 LONGEST_SOCKET: Final = 90
 """Characters that the name of a socket may have, with what is still to be added; systems allow 104 to 108."""
-USUAL_KERNEL: Final = "python3"
-"""The kernel of a notebook that names none."""
 NO_HISTORY: Final = ("--HistoryManager.hist_file=:memory:",)
 """Nobody scrolls back to what ran here, and many kernels at once would wait for the one file of the history."""
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.ids import PipelineId
-from orchestration_nb.pipelines.files import read_notebook, sketched
+from orchestration_nb.pipelines.files import Sketch, read_notebook, sketched
 from orchestration_nb.pipelines.kernel import kernel_name
 from orchestration_nb.pipelines.options import RunOptions
-from orchestration_nb.pipelines.parameters import checked, declared, inject
+from orchestration_nb.pipelines.parameters import UnreadableParametersError, checked, declared, inject
 from orchestration_nb.pipelines.scrubbing import Scrubber
 from orchestration_nb.pipelines.seams import Resumed, Resumption, Seams
 from orchestration_nb.whence import find_workspace, models_are_simulated
@@ -105,7 +105,7 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
             tags={**resumed.tags, **options.tags},
             budget_usd=resumed.budget_usd if options.budget_usd is None else options.budget_usd,
         )
-    options = replace(options, parameters=checked(declared(sketch), options.parameters))
+    options = replace(options, parameters=_checked(sketch, options.parameters))
     scrubber = seams.scrub(options.secrets)
     if options.resumes is not None:
         notebook = _prepared(path, sketch.text, options.parameters)
@@ -128,6 +128,15 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
 def relative_to(path: Path, workspace: Path) -> str:
     """A path as the ledger has it: relative to the workspace where it lies within."""
     return str(path.relative_to(workspace)) if path.is_relative_to(workspace) else str(path)
+
+
+def _checked(sketch: Sketch, given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return checked(declared(sketch), given)
+    except UnreadableParametersError:
+        if given:
+            raise
+        return {}  # the kernel says what is wrong with the cell
 
 
 def _earlier(workspace: Path, name: str, notebook: str) -> Resumed:

@@ -24,6 +24,10 @@ PARAMETERS: Final = "parameters"
 """The tag of the cell that holds the defaults."""
 
 
+class UnreadableParametersError(UsageError):
+    """A parameters cell is not Python."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One parameter of a notebook."""
@@ -41,7 +45,7 @@ def declared(notebook: Any) -> list[Parameter] | None:
     """The parameters that a notebook declares, in their order; ``None`` where no cell is tagged ``parameters``.
 
     Raises:
-        UsageError: If that cell is not Python.
+        UnreadableParametersError: If that cell is not Python.
     """
     cell = next((cell for cell in notebook.cells if _is_parameters(cell)), None)
     return None if cell is None else parameters_in(cell.source)
@@ -51,14 +55,16 @@ def parameters_in(source: str) -> list[Parameter]:
     """The parameters that a cell declares: ``name = value``, annotated or not, and ``name: type``.
 
     Raises:
-        UsageError: If it is not Python.
+        UnreadableParametersError: If it is not Python.
     """
     text = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
         where = f"line {error.lineno}" if error.lineno else "it"
-        raise UsageError(f"The notebook's parameters cell is not Python: {where}: {error.msg}.") from None
+        raise UnreadableParametersError(
+            f"The notebook's parameters cell is not Python: {where}: {error.msg}."
+        ) from None
     comments = _comments(text)
     found = {one.name: one for node in tree.body for one in _declared_by(node, comments)}
     return list(found.values())

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.figures import Figure, Rounds, column, medians, ratios, side_by_side, verdicts
+from tests.bench.headless import TITLE as NOTEBOOK
+from tests.bench.headless import notebooks
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent
@@ -180,10 +182,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer-python", default=str(REPO / ".bench" / "venv" / "bin" / "python"))
+    parser.add_argument("--only", choices=["notebooks"], help="measure this alone")
     options = parser.parse_args()
     with server() as root:
         bench = Bench(root=root, peer_python=options.peer_python, rounds=options.rounds)
-        figures = [*alone(bench), *cpu(bench), *wall(bench)]
+        figures = [] if options.only == "notebooks" else [*alone(bench), *cpu(bench), *wall(bench)]
+    bench.measured[NOTEBOOK], more, versions = notebooks(options.rounds, options.peer_python)
+    figures += more
+    bench.versions.update(versions)
     print("\n" + verdicts(figures))
     results: dict[str, Any] = {
         "python": platform.python_version(),

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from orchestration_nb.errors import OrchestrationError
-from orchestration_nb.notebook import markup
+from orchestration_nb.notebook import cards
 from orchestration_nb.notebook.account import RunAccount, account_of
 from orchestration_nb.notebook.text import account_text
+from orchestration_nb.pages import markup
 from tests.notebook.hostile import PAYLOADS
 from tests.notebook.scripted import progress
 from tests.notebook.test_account import run_of, tickets
@@ -76,7 +77,7 @@ def of_payload(payload: str) -> RunAccount:
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_what_is_said_is_text_and_nothing_else(payload: Any) -> None:
     shown = of_payload(payload)
-    page = markup.page(markup.account_card(shown), markup.progress_card(payload, shown.progress))
+    page = markup.page(cards.account_card(shown), cards.progress_card(payload, shown.progress))
     read = Reader(page)
     assert read.tags <= TAGS
     assert read.attributes <= ATTRIBUTES
@@ -98,7 +99,7 @@ def test_mathematics_is_left_alone() -> None:
 
 
 def test_the_table_draws_the_rows_it_says() -> None:
-    page = markup.account_card(account())
+    page = cards.account_card(account())
     assert page.count("<tr>") == 1 + 10 + 1 + 1
     assert "20 more rows in triage.last.results" in page
 
@@ -120,7 +121,7 @@ def test_an_enormous_text_does_not_fill_the_notebook() -> None:
 
 
 def test_simulated_money_is_marked() -> None:
-    page = markup.account_card(account())
+    page = cards.account_card(account())
     assert 'class="chip sim"' in page
     assert "no real money was spent" in page
     assert "cost $0.031 simulated" in page
@@ -129,7 +130,7 @@ def test_simulated_money_is_marked() -> None:
 def test_real_money_says_what_was_spent() -> None:
     run = run_of(tickets())
     run.progress.simulated, run.progress.spent_usd = False, 0.02
-    page = markup.account_card(account_of(run))
+    page = cards.account_card(account_of(run))
     assert "cost $0.031, spent $0.020" in page
     assert 'class="chip sim"' not in page
 
@@ -137,24 +138,24 @@ def test_real_money_says_what_was_spent() -> None:
 def test_money_that_is_partly_real_says_how_much() -> None:
     run = run_of(tickets())
     run.progress.spent_usd = 0.02
-    page = markup.account_card(account_of(run))
+    page = cards.account_card(account_of(run))
     assert "cost $0.031 partly simulated, spent $0.020" in page
     assert ">partly simulated</span>" in page
 
 
 def test_errors_say_how_often_and_where() -> None:
-    page = markup.account_card(account(errors=["division by zero (line 2)"] * 3))
+    page = cards.account_card(account(errors=["division by zero (line 2)"] * 3))
     texts = Reader(page).texts
     assert texts[texts.index("where") + 1 :][:4] == ["3", "queue", "division by zero (line 2)", "rows 0, 1, 2"]
 
 
 def test_no_error_no_table_of_errors() -> None:
-    assert "Errors" not in markup.account_card(account())
+    assert "Errors" not in cards.account_card(account())
 
 
 def test_progress_says_everything() -> None:
     begun = progress(limited_because=lambda: "waiting for sim: 429")
-    page = markup.progress_card("triage", begun)
+    page = cards.progress_card("triage", begun)
     text = " ".join(Reader(page).texts)
     for said in (
         "triage",
@@ -178,6 +179,6 @@ def test_progress_says_everything() -> None:
 
 @pytest.mark.parametrize("items", [None, 0])
 def test_progress_without_a_known_end(items: Any) -> None:
-    page = markup.progress_card("triage", progress(items=items))
+    page = cards.progress_card("triage", progress(items=items))
     assert "width" not in page
     assert "left" not in page

@@ -8,8 +8,8 @@ import pytest
 from orchestration_nb.engine.loop import wait
 from orchestration_nb.events import CircuitChanged, CircuitState
 from orchestration_nb.flows import Flow
-from orchestration_nb.notebook.figures import usd
 from orchestration_nb.notebook.standing import bar, recorded_standing, standing_bundle, standing_of, standing_text
+from orchestration_nb.pages.figures import usd
 from orchestration_nb.state.batches import BatchRow, BatchStore
 from orchestration_nb.workspace import Workspace
 

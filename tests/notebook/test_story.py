@@ -11,7 +11,7 @@ from orchestration_nb.errors import OverloadedError
 from orchestration_nb.events import BudgetAlert, CircuitChanged, CircuitState
 from orchestration_nb.ids import RunId
 from orchestration_nb.notebook.account import account_of
-from orchestration_nb.notebook.markup import account_card
+from orchestration_nb.notebook.cards import account_card
 from orchestration_nb.notebook.story import MOST_ALERTS, MOST_STORIES, Chronicle
 from orchestration_nb.notebook.text import account_text
 from orchestration_nb.testing import FakeProvider

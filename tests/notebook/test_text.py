@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from orchestration_nb.notebook.text import account_text, table_text
+from orchestration_nb.notebook.text import account_text
 from orchestration_nb.notebook.words import progress_line
+from orchestration_nb.pages.text import table_text
 from tests.notebook.scripted import progress
 from tests.notebook.test_markup import account
 

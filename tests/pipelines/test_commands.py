@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -109,6 +110,68 @@ def test_a_run_that_waits_for_its_budget_is_resumed_and_nothing_is_paid_twice(
     needless = orchestrate("resume", "last")
     assert needless.code == 2
     assert "is done; there is nothing to go on with" in needless.err
+
+
+def test_parameters_come_from_a_file_and_the_line_and_json_is_all_that_is_printed(
+    tmp_path: Path, orchestrate: Type
+) -> None:
+    path = write(tmp_path, "day = 'today'  # which day\ntop: int = 3\nlimit = None", "print(day, top, limit)")
+    notebook = json.loads(path.read_text())
+    notebook["cells"][0]["metadata"]["tags"] = ["parameters"]
+    path.write_text(json.dumps(notebook))
+    (tmp_path / "given.yaml").write_text("day: 2026-01-31\ntop: 4\n")
+
+    listed = orchestrate("inspect", str(path), "--format", "json")
+    assert listed.code == 0
+    assert [list(row.values()) for row in json.loads(listed.out)] == [
+        ["day", "str", "'today'", "which day"],
+        ["top", "int", "3", ""],
+        ["limit", "Any", "None", ""],
+    ]
+    assert "which day" in orchestrate("inspect", str(path), "--format", "table").out
+
+    given = ["run", str(path), "--params", str(tmp_path / "given.yaml"), "-p", "top=5", "--tag", "team=a", "--json"]
+    told = orchestrate(*given, "--models", "sim", "--budget", "1")
+    assert told.code == 0, told.err
+    done = json.loads(told.out)
+    assert outputs(Path(done["copy"]), 2) == "2026-01-31 5 None\n"
+    assert (done["status"], done["exit_code"], done["error"], done["attempts"]) == ("done", 0, None, 1)
+    assert [(cell["cell"], cell["title"], cell["status"]) for cell in done["cells"]] == [
+        (1, "day = 'today'  # which day", "ok"),
+        (2, "# Parameters", "ok"),
+        (3, "print(day, top, limit)", "ok"),
+    ]
+
+    near = orchestrate("run", str(path), "-p", "tap=5")
+    assert (near.code, near.out) == (2, "")
+    assert "has no parameter 'tap'" in near.err
+    assert "Did you mean 'top'?" in near.err
+    for wrong in (["-p", "top=five"], ["--tag", "team"], ["--timeout", "0"], ["--models", "real"], ["--retries", "-1"]):
+        assert orchestrate("run", str(path), *wrong).code == 2
+
+
+def test_a_pipeline_run_is_resumed_by_its_id_with_what_it_was_given(tmp_path: Path, orchestrate: Type) -> None:
+    path = write(tmp_path, "print(1 / (factor - 2))")
+    failed = orchestrate("run", str(path), "-p", "factor=2", "--models", "sim")
+    assert failed.code == 1
+    assert failed.out.startswith("All models are simulated: nothing is paid")
+    (pipeline_id,) = Ledger(tmp_path).sql("select pipeline_id from pipelines")["pipeline_id"]
+    write(tmp_path, "print(factor)")
+    again = orchestrate("resume", pipeline_id, "--json")
+    assert again.code == 0
+    done = json.loads(again.out)
+    assert done["root"] == pipeline_id
+    assert outputs(Path(done["copy"]), 1) == "2\n"
+
+
+def test_what_the_runner_itself_has_to_say_is_said_and_cells_are_told_with_their_calls(
+    tmp_path: Path, orchestrate: Type
+) -> None:
+    told = orchestrate("run", str(write(tmp_path, BEGIN, flow(), "import os\nos._exit(1)")))
+    assert told.code == 1
+    assert "[2/3] %%orchestrate triage --over tickets  ok, " in told.out
+    assert " s · 40 calls · $0.0002" in told.out
+    assert "The kernel died: it ended itself with exit code 1." in told.err
 
 
 def test_a_run_of_no_notebook_is_told_what_to_write_instead(tmp_path: Path, orchestrate: Type) -> None:

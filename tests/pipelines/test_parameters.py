@@ -39,6 +39,10 @@ def notebook(*cells: tuple[str, str]) -> Any:
     return made
 
 
+def sources(made: Any) -> list[str]:
+    return [cell.source for cell in made.cells]
+
+
 def fit(**given: Any) -> dict[str, Any]:
     return checked(parameters_in(CELL), {"needed": "yes", **given})
 
@@ -128,7 +132,6 @@ def test_what_no_literal_can_say_is_written_as_well() -> None:
 
 
 def test_the_cell_goes_after_the_defaults_at_the_top_or_in_the_place_of_an_earlier_one() -> None:
-    sources = lambda made: [cell.source for cell in made.cells]  # noqa: E731
     made = notebook(("", "import os"), ("parameters", "a = 1"), ("", "a"))
     inject(made, {"a": 2})
     assert sources(made) == ["import os", "a = 1", "# Parameters\na = 2", "a"]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from orchestration_nb.notebook.figures import FULL_TEXT, latency, shortened, span, text_of, usd
+from orchestration_nb.pages.figures import FULL_TEXT, latency, shortened, span, text_of, usd
 
 
 @pytest.mark.parametrize(

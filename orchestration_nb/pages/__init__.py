@@ -1,0 +1,1 @@
+"""How things are shown: words for numbers, tables, colours, and HTML files that need no network."""
