@@ -42,6 +42,11 @@
     per = "user"
     period = "day"
 
+    [watch]                          # alerts after each headless run of a notebook
+    error_rate = 0.05
+    [watch."daily.ipynb"]
+    cost_usd = 4.0
+
 A workspace file that came with a clone is untrusted until ``orchestrate trust``: see :func:`is_trusted`.
 """
 
@@ -54,7 +59,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from orchestration_nb.errors import ConfigError, WorkspaceError
 from orchestration_nb.whence import FILE_NAME as FILE_NAME  # noqa: PLC0414 - settings and their file go together
@@ -297,6 +302,48 @@ class LedgerSettings(_Section):
     """Days to keep texts and rows; ``None`` keeps all."""
 
 
+class WatchRule(_Section):
+    """``[watch."NOTEBOOK"]``: what is watched of the headless runs of one notebook."""
+
+    cost_usd: Usd | None = None
+    """The most that a run may cost, what the cache answered left aside."""
+    latency_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The most milliseconds of its calls, at the percentile below."""
+    latency_percentile: Annotated[int, Field(ge=1, le=99)] = 95
+    error_rate: Share | None = None
+    """The largest share of its requests that may have no answer."""
+    quality: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """The least mean of its scores."""
+    history: bool = True
+    """Compare with past runs: see :mod:`orchestration_nb.pipelines.watch`."""
+    grace_s: Seconds = 600.0
+    """How long after its due time a scheduled run counts as missing."""
+    webhooks: tuple[str, ...] = ()
+    """Addresses that are told of alerts; only those of a workspace that is trusted."""
+
+    @field_validator("webhooks")
+    @classmethod
+    def _refuse_other_schemes(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(address.startswith(("https://", "http://")) for address in addresses):
+            raise ValueError("an address begins with https://")
+        return addresses
+
+
+class WatchSettings(WatchRule):
+    """``[watch]``: what is watched of all headless runs; for one notebook, ``[watch."NOTEBOOK"]`` says otherwise."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, WatchRule] = Field(init=False)
+
+    def rule(self, notebook: str) -> WatchRule:
+        """What holds for a notebook: what is said for its path or its file's name, and else for all."""
+        extra = self.__pydantic_extra__ or {}
+        own = extra.get(notebook) or extra.get(notebook.rpartition("/")[2]) or WatchRule()
+        names = set(WatchRule.model_fields)
+        said = self.model_dump(include=names) | own.model_dump(include=own.model_fields_set)
+        return WatchRule(**said)
+
+
 class Settings(_Section):
     """Everything that ``orchestrate.toml`` may say."""
 
@@ -327,6 +374,7 @@ class Settings(_Section):
     sim: SimSettings = SimSettings()
     replay: ReplaySettings = ReplaySettings()
     ledger: LedgerSettings = LedgerSettings()
+    watch: WatchSettings = WatchSettings()
 
 
 def load_settings(folder: Path) -> Settings:

@@ -51,6 +51,7 @@ from orchestration_nb.recordings import RecordedCalls
 from orchestration_nb.resilience import BreakerPolicy, Breakers, Limits, RetryPolicy
 from orchestration_nb.routing.registry import STRATEGIES, Strategies
 from orchestration_nb.routing.settings import defined
+from orchestration_nb.secrecy import secrecy_of_process
 from orchestration_nb.state import burns
 from orchestration_nb.state.batches import BatchRow, BatchStore
 from orchestration_nb.state.desk import Desk
@@ -101,6 +102,7 @@ class Workspace:
         self.desk = Desk(StateFile(self.folder, busy_s=0), self.clock, crowd=lambda: self.services.asking)
         self.owners = Owners(self.folder, self.clock)
         self._seal = Seal(user_folder() / "cache.key")
+        self._secrecy = secrecy_of_process()
         self.budgets = Budgets(
             self.desk,
             self.owners,
@@ -262,7 +264,7 @@ class Workspace:
         return Services(
             catalog=self.catalog,
             providers=self.providers,
-            journal=JournalFile(self.folder, durable=settings.ledger.durable),
+            journal=JournalFile(self.folder, durable=settings.ledger.durable, secrecy=self._secrecy),
             cache=cache,
             budgets=self.budgets,
             semantic=self._semantic(cache),
@@ -301,7 +303,7 @@ class Workspace:
         """
         return BatchSender(
             self.providers,
-            BatchStore(self.desk),
+            BatchStore(self.desk, self._secrecy),
             self.owners,
             self.clock,
             BatchPolicy(**self.settings.batch.model_dump()),
@@ -366,6 +368,7 @@ class Workspace:
             self._seal,
             keep_days=settings.cache_ttl_days,
             most_bytes=settings.cache_most_mb << 20,
+            secrecy=self._secrecy,
         )
         return ExactCache(store, self.clock, keep_days=settings.cache_ttl_days)
 
@@ -376,7 +379,7 @@ class Workspace:
         pairs = data_folder() / "question_pairs.csv" if settings.pairs is None else self.folder / settings.pairs
         return SemanticCache(
             cache,
-            Questions(self.desk, self._seal),
+            Questions(self.desk, self._seal, self._secrecy),
             read_pairs(pairs),
             rate=settings.false_hit_rate,
             embedder=settings.embed,

@@ -25,6 +25,7 @@ from orchestration_nb.cli.narrating import narrator_for
 from orchestration_nb.errors import UsageError
 from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, run_notebook
 from orchestration_nb.pipelines.as_json import run_as_json
+from orchestration_nb.pipelines.references import parse_references
 from orchestration_nb.pipelines.values import Typed, read_file, read_pairs
 from orchestration_nb.terminal import as_json, printable, records
 
@@ -75,7 +76,7 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
     typed = {name: Typed(text) for name, text in read_pairs(parameter or ()).items()}
     options = RunOptions(
         parameters={**(read_file(params) if params else {}), **typed},
-        secrets=read_pairs(secret or (), what="--secret"),
+        secrets=parse_references(secret or ()),
         budget_usd=budget,
         timeout_s=timeout,
         cell_timeout_s=cell_timeout,

@@ -73,7 +73,7 @@ class MeanDifference:
         tail = (1 - level) / 2
         below = above = _NORMAL.inv_cdf(1 - tail)
         if self.deviations is not None:
-            student = _student_quantile(1 - tail, self.n - 1)
+            student = student_quantile(1 - tail, self.n - 1)
             below = max(student, float(np.quantile(self.deviations, 1 - tail, method="higher")))
             above = max(student, -float(np.quantile(self.deviations, tail, method="lower")))
         low, high = self.centre - below * self.error, self.centre + above * self.error
@@ -333,7 +333,7 @@ def _as_normal(t: float, freedom: int) -> float:
 
 
 @functools.lru_cache(maxsize=256)
-def _student_quantile(p: float, freedom: int) -> float:
+def student_quantile(p: float, freedom: int) -> float:
     """Student's quantile for ``p`` above one half, by halving."""
     z = _NORMAL.inv_cdf(p)
     low, high = 0.0, 1.0

@@ -15,7 +15,7 @@ import itertools
 import os
 import weakref
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import JournalWriteError
@@ -23,6 +23,9 @@ from orchestration_nb.events import ComparisonFinished, ComparisonStarted, Event
 from orchestration_nb.ledger.lines import encode, header
 from orchestration_nb.pipeline_events import PipelineFinished, PipelineStarted
 from orchestration_nb.state import private_folder
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
 
 SEGMENT_BYTES = 64 * 2**20
 """A file longer than this is left for a new one when the next run starts."""
@@ -40,11 +43,20 @@ class JournalFile:
         workspace: The folder whose ``.orchestrate/`` holds the journal.
         durable: Wait for the disk after each line, so that a power cut loses nothing either.
         clock: Tells how old the file is.
+        secrecy: Keeps secrets out of the lines; ``None`` where there are none.
     """
 
-    def __init__(self, workspace: Path, *, durable: bool = False, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        *,
+        durable: bool = False,
+        clock: Clock | None = None,
+        secrecy: Secrecy | None = None,
+    ) -> None:
         self._folder = workspace
         self._durable = durable
+        self._secrecy = secrecy
         self._clock = clock or SystemClock()
         self._descriptor = -1
         self._path: Path | None = None
@@ -68,7 +80,7 @@ class JournalFile:
             JournalWriteError: If the line is not whole with the operating system. Nothing of it is then left in the
                 file, every line before stays, and the next event tries a new file.
         """
-        line = encode(event)
+        line = encode(event, self._secrecy)
         if self._size == 0 or isinstance(event, RunStarted):
             self._choose_file()
             line = line if self._size else header() + line

@@ -12,23 +12,29 @@ import contextlib
 import dataclasses
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
 from orchestration_nb.events import Event
 
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
+
 _WIDEST = 2**63
 _HEADER = "fields"
 
 
-def encode(event: Event) -> bytes:
-    """The line of one event, its newline included."""
+def encode(event: Event, secrecy: Secrecy | None = None) -> bytes:
+    """The line of one event, its newline included; with ``[secret NAME]`` where a secret stood."""
     fields = _as_tuple[type(event)](event)
     try:
-        return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:
-        return orjson.dumps(_cleaned(fields), option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(_cleaned(fields), option=orjson.OPT_APPEND_NEWLINE)
+    if secrecy is None or not secrecy.finds(line):
+        return line
+    return orjson.dumps(secrecy.value(orjson.loads(line)), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def header() -> bytes:

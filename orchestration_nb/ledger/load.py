@@ -49,7 +49,7 @@ def load(batch: Batch, connection: duckdb.DuckDBPyConnection, folder: Path) -> N
 def _stage(batch: Batch, kind: str, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Fills the temporary table ``staged_<kind>``; ``ignore_errors`` would keep a misfit as a row of NULLs."""
     plan = LOADS[kind]
-    empty = ", ".join(f"cast(null as {sql_type}) as {name}" for name, sql_type in plan.columns.items())
+    empty = ", ".join(f'cast(null as {sql_type}) as "{name}"' for name, sql_type in plan.columns.items())
     connection.execute(f"create or replace temp table staged_{kind} as select {empty} where false")
     for line, why in _insert(batch.staged[kind], kind, plan, connection, folder):
         row = orjson.loads(line)
@@ -67,7 +67,7 @@ def _insert(
 
     path = folder / f"{kind}.jsonl"
     path.write_bytes(b"".join(lines))
-    columns = ", ".join(f"{name}: '{sql_type}'" for name, sql_type in plan.columns.items())
+    columns = ", ".join(f"\"{name}\": '{sql_type}'" for name, sql_type in plan.columns.items())
     longest = max(map(len, lines)) + 1024
     query = (
         f"insert into staged_{kind} select * from read_json({quoted(path)}, "  # noqa: S608

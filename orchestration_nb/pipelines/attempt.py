@@ -49,7 +49,7 @@ class Attempt:
         order, begun_at = self.order, self.order.clock.now()
         notebook = order.notebook()
         self.meter.follow(self.pipeline_id)
-        journal = JournalFile(order.workspace, clock=order.clock)
+        journal = JournalFile(order.workspace, clock=order.clock, secrecy=order.scrubber.secrecy)
         execution = self._execution(notebook, journal)
         status: NotebookStatus = "failed"
         try:

@@ -16,7 +16,8 @@ from orchestration_nb.pipelines.kernel import Kernel
 from orchestration_nb.pipelines.limits import TIMEOUTS, Limits, Stopped
 from orchestration_nb.pipelines.outcome import CellEnded, SpentSoFar, Watcher, status_of_error
 from orchestration_nb.pipelines.record import Record, is_code, title_of
-from orchestration_nb.pipelines.seams import RestoredCell, Scrubber
+from orchestration_nb.pipelines.scrubbing import Scrubber
+from orchestration_nb.pipelines.seams import RestoredCell
 
 INTERRUPT_S: Final = 10.0
 """How long an interrupted cell may take to book what was in flight, before its kernel is ended."""
@@ -120,7 +121,7 @@ class Execution:
             seconds=self.clock.monotonic() - begun_s,
             accounts=tuple(self.scrubber.text(text) for text in _accounts(cell)),
             spent=self.spent() - before,
-            error_type=failure.error_type,
+            error_type=self.scrubber.text(failure.error_type),
             error=self.scrubber.text(failure.error),
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -137,26 +138,27 @@ class _Attempts:
         order, pipeline_id = self.order, PipelineId(new_id())
         root = root or pipeline_id
         copy = executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=order.clock.now())
-        kernel = Kernel(order.kernel, order.path.parent)
-        try:
-            await kernel.start(order.environ(pipeline_id, root))
-            from orchestration_nb.pipelines.attempt import Attempt  # noqa: PLC0415 - loads while the kernel starts
-            from orchestration_nb.pipelines.metering import Meter  # noqa: PLC0415
+        with order.scrubber.sink(sys.stderr) as speaks_to:
+            kernel = Kernel(order.kernel, order.path.parent)
+            try:
+                await kernel.start(order.environ(pipeline_id, root), speaks_to=speaks_to)
+                from orchestration_nb.pipelines.attempt import Attempt  # noqa: PLC0415 - loads while the kernel starts
+                from orchestration_nb.pipelines.metering import Meter  # noqa: PLC0415
 
-            self.meter = self.meter or Meter(order.workspace)
-            return await Attempt(
-                order=order,
-                pipeline_id=pipeline_id,
-                root=root,
-                number=attempt,
-                copy=copy,
-                watcher=self.watcher,
-                meter=self.meter,
-                limits=limits,
-                stop=self.stop,
-            ).run(kernel)
-        finally:
-            await kernel.end()
+                self.meter = self.meter or Meter(order.workspace)
+                return await Attempt(
+                    order=order,
+                    pipeline_id=pipeline_id,
+                    root=root,
+                    number=attempt,
+                    copy=copy,
+                    watcher=self.watcher,
+                    meter=self.meter,
+                    limits=limits,
+                    stop=self.stop,
+                ).run(kernel)
+            finally:
+                await kernel.end()
 
     def _after(self, done: NotebookRun) -> NotebookRun:
         """Lets others look at a run that has ended; what goes wrong there is said, and the run stays what it was."""

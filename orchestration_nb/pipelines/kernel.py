@@ -58,11 +58,17 @@ class Kernel:
         self._process: Any = None
         self._memory = MemoryWatch()
 
-    async def start(self, environ: Mapping[str, str]) -> None:
-        """Starts the process; it answers some time later."""
+    async def start(self, environ: Mapping[str, str], *, speaks_to: int | None = None) -> None:
+        """Starts the process; it answers some time later.
+
+        Args:
+            environ: Its environment.
+            speaks_to: File descriptor for what it says outside its cells; ``None``: this process's own.
+        """
         _talk_by_files(self.manager)
+        spoken = {} if speaks_to is None else {"stdout": speaks_to, "stderr": speaks_to}
         arguments = list(NO_HISTORY) if self.manager.ipykernel else []
-        await self.manager.start_kernel(extra_arguments=arguments, cwd=str(self._folder), env=dict(environ))
+        await self.manager.start_kernel(extra_arguments=arguments, cwd=str(self._folder), env=dict(environ), **spoken)
         self._process = getattr(self.manager.provisioner, "process", None)
 
     async def connect(self) -> None:

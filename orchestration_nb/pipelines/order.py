@@ -15,7 +15,8 @@ from orchestration_nb.pipelines.files import Sketch, read_notebook, sketched
 from orchestration_nb.pipelines.kernel import kernel_name
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.parameters import UnreadableParametersError, checked, declared, inject
-from orchestration_nb.pipelines.seams import Resumed, Resumption, Scrubber, Seams
+from orchestration_nb.pipelines.scrubbing import Scrubber
+from orchestration_nb.pipelines.seams import Resumed, Resumption, Seams
 from orchestration_nb.whence import find_workspace, models_are_simulated
 
 _INHERITED: Final = frozenset(

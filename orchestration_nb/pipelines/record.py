@@ -24,7 +24,7 @@ from orchestration_nb.pipeline_events import (
 from orchestration_nb.pipelines.files import INJECTED, tagged
 from orchestration_nb.pipelines.order import Order, relative_to
 from orchestration_nb.pipelines.outcome import CellEnded
-from orchestration_nb.pipelines.seams import Scrubber
+from orchestration_nb.pipelines.scrubbing import Scrubber
 from orchestration_nb.version import __version__
 from orchestration_nb.whence import user_name
 

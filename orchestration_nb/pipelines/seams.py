@@ -5,43 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from orchestration_nb.errors import UsageError
 from orchestration_nb.ids import PipelineId
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.outcome import NotebookRun
-
-
-class Scrubber(Protocol):
-    """Keeps the secrets of one run out of all that is written of it."""
-
-    @property
-    def resolved(self) -> Mapping[str, str]:
-        """Name to value: what the kernel gets, and nobody else."""
-
-    def text(self, text: str) -> str:
-        """The text without any secret."""
-
-    def notebook(self, notebook: Any) -> Any:
-        """A copy of the notebook without any secret; the notebook itself where there is nothing to keep out."""
-
-
-class Unscrubbed:
-    """The scrubber of a run that was given no secret."""
-
-    @property
-    def resolved(self) -> Mapping[str, str]:
-        """None."""
-        return {}
-
-    def text(self, text: str) -> str:
-        """The text as it is."""
-        return text
-
-    def notebook(self, notebook: Any) -> Any:
-        """The notebook as it is."""
-        return notebook
+from orchestration_nb.pipelines.scrubbing import Scrubber, scrubber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +68,6 @@ AfterRun = Callable[[NotebookRun], NotebookRun | str | None]
 sentence to be shown; a failure of it is said and changes nothing else."""
 
 
-def no_secrets(secrets: Mapping[str, str]) -> Scrubber:
-    """The default: no secret can be resolved.
-
-    Raises:
-        UsageError: If there is one.
-    """
-    if secrets:
-        raise UsageError("Secrets cannot be given here.", hint="Set them in the environment of the command.")
-    return Unscrubbed()
-
-
 def nothing_restored(resumption: Resumption) -> Resumed:
     """The default: every cell runs again, and what was answered comes from the cache."""
     return resumption.earlier
@@ -119,10 +77,17 @@ def nothing_restored(resumption: Resumption) -> Resumed:
 class Seams:
     """What others do for a headless run."""
 
-    scrub: Scrub = no_secrets
+    scrub: Scrub = scrubber
     restore: Restore = nothing_restored
     after_run: tuple[AfterRun, ...] = ()
 
 
-SEAMS = Seams()
+def watched(done: NotebookRun) -> str | None:
+    """Looks at a run as ``[watch]`` says, and says what is wrong with it."""
+    from orchestration_nb.pipelines.watch import check  # noqa: PLC0415 - once the run is over
+
+    return check(done)
+
+
+SEAMS = Seams(after_run=(watched,))
 """What a headless run has unless it is told otherwise."""

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
+
 
 TABLES = """
 create table if not exists batches (
@@ -30,6 +34,9 @@ KEPT = timedelta(days=30)
 
 BatchStatus = Literal["submitting", "unsure", "under_way", "ended"]
 """Being handed over; perhaps handed over; taken by the provider; its results are here."""
+
+_UNREADABLE: Final = b"{}"
+"""What stands for an answer that must not be written; the batch counts as answered, and the question is asked anew."""
 
 T = TypeVar("T")
 
@@ -87,14 +94,19 @@ class BatchStore:
 
     Args:
         desk: Where works on the state are done.
+        secrecy: Keeps answers with secrets in them out of the file; ``None`` where there are none.
     """
 
-    def __init__(self, desk: Transactions) -> None:
+    def __init__(self, desk: Transactions, secrecy: Secrecy | None = None) -> None:
         self._desk = desk
+        self._secrecy = secrecy
+        self._unwritten: dict[tuple[str, int], bytes] = {}
 
     async def place(self, key: str) -> Place | None:
         """Where a question stands, or ``None``: it was not submitted, or its answer was recorded."""
-        return await self._desk.submit(lambda connection: _place(connection, key))
+        place = await self._desk.submit(lambda connection: _place(connection, key))
+        unwritten = self._unwritten.get((place.token, place.number)) if place is not None and self._unwritten else None
+        return place if place is None or unwritten is None else replace(place, answer=unwritten)
 
     async def begin(self, batch: BatchRow, keys: Sequence[str]) -> list[int]:
         """Writes down that a batch is about to be handed over.
@@ -144,8 +156,11 @@ class BatchStore:
         )
 
     async def keep(self, token: str, answers: Mapping[int, bytes]) -> None:
-        """Keeps answers, by the numbers of their questions; one that is there stays."""
-        rows = [(answer, token, number) for number, answer in answers.items()]
+        """Keeps answers, by the numbers of their questions; one that is there stays.
+
+        One with a secret in it is kept for this process alone: for others it is an answer that cannot be read.
+        """
+        rows = [(self._written(token, number, answer), token, number) for number, answer in answers.items()]
         await self._desk.submit(
             lambda connection: connection.executemany(
                 "update batch_items set answer = ? where token = ? and number = ? and answer is null", rows
@@ -162,7 +177,16 @@ class BatchStore:
         Returns:
             All its answers by key.
         """
-        return await self._desk.submit(lambda connection: _end(connection, token, otherwise))
+        answers = await self._desk.submit(lambda connection: _end(connection, token, otherwise))
+        if not self._unwritten:
+            return {key: answer for key, _, answer in answers}
+        return {key: self._unwritten.get((token, number), answer) for key, number, answer in answers}
+
+    def _written(self, token: str, number: int, answer: bytes) -> bytes:
+        if self._secrecy is None or not self._secrecy.finds(answer):
+            return answer
+        self._unwritten[token, number] = answer
+        return _UNREADABLE
 
     def recorded(self, key: str) -> None:
         """The answer to a question stands in the ledger, and is needed here no more."""
@@ -231,10 +255,10 @@ def _batches(connection: sqlite3.Connection, token: str | None) -> list[BatchRow
     ]
 
 
-def _end(connection: sqlite3.Connection, token: str, otherwise: bytes) -> dict[str, bytes]:
+def _end(connection: sqlite3.Connection, token: str, otherwise: bytes) -> list[tuple[str, int, bytes]]:
     connection.execute("update batches set status = 'ended' where token = ?", (token,))
     connection.execute("update batch_items set answer = ? where token = ? and answer is null", (otherwise, token))
-    return dict(connection.execute("select key, answer from batch_items where token = ?", (token,)))
+    return list(connection.execute("select key, number, answer from batch_items where token = ?", (token,)))
 
 
 def _drop(connection: sqlite3.Connection, token: str) -> None:

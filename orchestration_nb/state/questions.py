@@ -9,10 +9,13 @@ import sqlite3
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.seal import Seal
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
 
 MOST_QUESTIONS: Final = 10_000
 """The most that are kept; then the oldest go."""
@@ -40,11 +43,13 @@ class Questions:
     Args:
         desk: Runs the transactions.
         seal: Tells own questions from those that came with the folder.
+        secrecy: Keeps questions with secrets in them out of the file; ``None`` where there are none.
     """
 
-    def __init__(self, desk: Desk, seal: Seal) -> None:
+    def __init__(self, desk: Desk, seal: Seal, secrecy: Secrecy | None = None) -> None:
         self._desk = desk
         self._seal = seal
+        self._secrecy = secrecy
         self._kept = 0
 
     async def newer(self, number: int) -> tuple[int, list[Question]]:
@@ -58,7 +63,9 @@ class Questions:
         return (rows[-1][0] if rows else number), [question for question in questions if question is not None]
 
     def keep(self, question: Question) -> None:
-        """Keeps a question, soon; one that is there is replaced."""
+        """Keeps a question, soon; one that is there is replaced, and one with a secret in it is not kept."""
+        if self._secrecy is not None and self._secrecy.finds(question.text):
+            return
         text = question.text.encode("utf-8", "replace")
         entry = _LENGTH.pack(len(question.vector)) + question.vector + text
         row = (question.key, question.context, self._seal.close(f"{question.context}/{question.key}", entry))

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.errors import WorkspaceError
@@ -23,6 +23,9 @@ from orchestration_nb.state.claims import Claim
 from orchestration_nb.state.desk import Desk
 from orchestration_nb.state.owners import Owners
 from orchestration_nb.state.seal import Seal
+
+if TYPE_CHECKING:
+    from orchestration_nb.secrecy import Secrecy
 
 MOST_BYTES: Final = 2**30
 """The largest that the file may grow; then what was used longest ago goes."""
@@ -66,6 +69,7 @@ class Replies:
         seal: Tells own entries from those that came with the folder.
         keep_days: Days an entry may be used, or ``None`` for ever.
         most_bytes: The largest that the file may grow.
+        secrecy: Keeps replies with secrets in them out of the file; ``None`` where there are none.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Replies:
         *,
         keep_days: int | None = 30,
         most_bytes: int = MOST_BYTES,
+        secrecy: Secrecy | None = None,
     ) -> None:
         self._desk = desk
         self._owners = owners
@@ -84,6 +89,7 @@ class Replies:
         self._seal = seal
         self._keep_us = None if keep_days is None else keep_days * _DAY_US
         self._most_bytes = most_bytes
+        self._secrecy = secrecy
         self._claimed: dict[str, Claim] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._kept = self._strikes = 0
@@ -154,8 +160,14 @@ class Replies:
             return set()
 
     def keep(self, key: str, reply: bytes) -> None:
-        """Keeps a reply, soon, and ends the claim; a key that is there gets the new reply."""
+        """Keeps a reply, soon, and ends the claim; a key that is there gets the new reply.
+
+        One with a secret in it is not kept: it would be the wrong one without, and must not be written with it.
+        """
         if self.trouble is not None:
+            return
+        if self._secrecy is not None and self._secrecy.finds(reply):
+            self.release(key)
             return
         now_us, held, sealed = self._now_us(), self._claimed.pop(key, None), self._seal.close(key, reply)
         self._kept += 1

@@ -24,6 +24,7 @@ from orchestration_nb.providers.sim.answers import answer
 from orchestration_nb.providers.sim.chat_format import BadBodyError
 from orchestration_nb.providers.sim.dice import uniform
 from orchestration_nb.providers.sim.faults import NO_FAULTS, Faults
+from orchestration_nb.secrecy import secrecy_of_process
 
 _MOST_LINES = 50_000
 _VALIDATING = 0.1
@@ -45,28 +46,36 @@ class BatchSetting:
 
 
 class _Folder(MutableMapping[str, bytes]):
-    """Files of a folder, each written whole or not at all."""
+    """Files of a folder, each written whole or not at all; one with a secret of this process in it stays in memory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._secrecy, self._unwritten = secrecy_of_process(), dict[str, bytes]()
 
     def __getitem__(self, name: str) -> bytes:
+        if name in self._unwritten:
+            return self._unwritten[name]
         try:
             return (self._folder / name).read_bytes()
         except FileNotFoundError:
             raise KeyError(name) from None
 
     def __setitem__(self, name: str, content: bytes) -> None:
+        if self._secrecy is not None and self._secrecy.finds(content):
+            self._unwritten[name] = content
+            return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = self._folder / f"{name}.{os.getpid()}.partial"
         partial.write_bytes(content)
         partial.replace(self._folder / name)
 
     def __delitem__(self, name: str) -> None:
-        (self._folder / name).unlink()
+        if self._unwritten.pop(name, None) is None:
+            (self._folder / name).unlink()
 
     def __iter__(self) -> Any:
-        return (path.name for path in sorted(self._folder.glob("*-*")) if _NAME.match(path.name))
+        written = [path.name for path in self._folder.glob("*-*") if _NAME.match(path.name)]
+        return iter(sorted({*written, *self._unwritten}))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
