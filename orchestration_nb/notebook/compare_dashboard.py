@@ -15,6 +15,7 @@ from orchestration_nb.notebook.compare_style import TABLE
 from orchestration_nb.notebook.compare_table import compare_head, compare_table, compare_told
 from orchestration_nb.notebook.compare_widget import Items
 from orchestration_nb.notebook.compare_words import standing_in
+from orchestration_nb.notebook.later_pages import keep_for_later_pages
 from orchestration_nb.pages import markup
 from orchestration_nb.terminal import printable
 
@@ -90,6 +91,7 @@ class Dashboard:
             for drawn, trace in zip(self._figure.data, traces(standing), strict=True):
                 drawn.update(trace, overwrite=False)
             self._figure.layout.update(layout(standing, comparison.setup.simulated))
+        keep_for_later_pages(self._figure)
 
     def _clicked(self, trace: Any, points: Any, _state: Any) -> None:
         names = self._comparison.names

@@ -8,7 +8,6 @@ ledger was read and what that took.
 from __future__ import annotations
 
 import asyncio
-from copy import deepcopy
 from typing import Any, Final
 
 from IPython.display import display
@@ -17,6 +16,7 @@ from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.ledger import METRIC_GROUPINGS, Ledger, Metrics, Scope
 from orchestration_nb.notebook.drawn import Drawn
+from orchestration_nb.notebook.later_pages import keep_for_later_pages
 from orchestration_nb.notebook.ledger_figure import CONFIG, SHOWN, SLOTS, USUAL, layout, traces, visible
 from orchestration_nb.notebook.ledger_list import RowList
 from orchestration_nb.notebook.ledger_page import (
@@ -183,9 +183,7 @@ class Dashboard:
                     held.update(changed, overwrite=True)
             if axes != self._axes:
                 self.figure.layout.update(axes)
-        # A page that is opened or loaded again later is drawn from these, which plotly fills at the beginning only.
-        self.figure._widget_data = deepcopy(self.figure._data)  # noqa: SLF001
-        self.figure._widget_layout = deepcopy(axes)  # noqa: SLF001
+        keep_for_later_pages(self.figure)
         self._drawn, self._axes = drawn, axes
 
     def _tell(self, drawn: Drawn, scope: Scope) -> None:

@@ -87,6 +87,9 @@ def test_both_dashboards(browser: Browser, tmp_path: Path) -> None:
         until(lambda: bars(page.locator("body")) == 30, "a bar for each model and day", within_s=START_S)
         compared = page.locator("table.cmp")
         until(lambda: "cascade" in compared.all_inner_texts()[0], "the comparison's table", within_s=START_S)
+        points = page.locator(".scatterlayer .points path.point")
+        until(lambda: points.count() >= 4, "a point for the strategy and each single model", within_s=START_S)
+        assert "0 of 24 items" not in page.locator("body").inner_text()
         assert not page.locator(".onb-saved:visible").count(), "nothing is said twice"
         page.locator("[role=listbox]").first.focus()
         page.keyboard.press("Enter")
