@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,9 +23,11 @@ from orchestration_nb.cli.application import (
     workspace_of,
 )
 from orchestration_nb.cli.narrating import narrator_for
+from orchestration_nb.config import find_workspace
 from orchestration_nb.errors import UsageError
 from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, run_notebook
 from orchestration_nb.pipelines.as_json import run_as_json
+from orchestration_nb.pipelines.launching import Enrolled, enrolled
 from orchestration_nb.pipelines.values import Typed, read_file, read_pairs
 from orchestration_nb.terminal import as_json, printable, records
 
@@ -65,6 +68,8 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         str | None, typer.Option("--resume", help="A pipeline run to go on with: its id, or last.")
     ] = None,
     models: Annotated[Literal["sim"] | None, typer.Option("--models", help="sim: every model is simulated.")] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", hidden=True)] = None,
+    due: Annotated[datetime | None, typer.Option("--due", hidden=True, formats=["%Y-%m-%dT%H:%M:%S%z"])] = None,
     json: JsonOption = False,
 ) -> None:
     """Run a notebook from top to bottom with nobody to ask; a copy with its outputs is kept.
@@ -84,8 +89,11 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         tags=read_pairs(tag or (), what="--tag"),
         models=models,
         resumes=resume,
+        schedule=schedule,
+        due_at=due.astimezone(UTC).replace(tzinfo=None) if due else None,
     )
-    _run(notebook, options, in_json=json)
+    with enrolled(find_workspace(notebook.resolve().parent)) as due_run:
+        _run(notebook, options, in_json=json, due_run=due_run)
 
 
 @app.command()
@@ -151,12 +159,21 @@ def _pipeline(ledger: Ledger, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _run(notebook: Path, options: RunOptions, *, in_json: bool, environ: dict[str, str] | None = None) -> None:
+def _run(
+    notebook: Path,
+    options: RunOptions,
+    *,
+    in_json: bool,
+    environ: dict[str, str] | None = None,
+    due_run: Enrolled | None = None,
+) -> None:
     narrator = narrator_for(sys.stdout, silent=in_json)
     try:
         done = run_notebook(notebook, options=options, watcher=narrator, environ=environ)
     finally:
         narrator.close()
+    if due_run is not None:
+        due_run.status = done.status
     _leave(done, in_json=in_json)
 
 

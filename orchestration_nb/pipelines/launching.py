@@ -77,8 +77,10 @@ class ProcessLauncher:
         log = log_file(self._folder, start.schedule.name, start.due_at)
         command = [sys.executable, "-m", "orchestration_nb.cli", *run_arguments(start.schedule, self._folder)]
         command += ["--due", start.due_at.replace(tzinfo=UTC).isoformat()]
-        pipeline = _vanished_pipeline(self._folder, start) if start.deaths else None
-        if pipeline is not None:
+        pipeline, code = _last_pipeline(self._folder, start) if start.deaths else ("", None)
+        if code is not None:
+            return _Over(code)
+        if pipeline:
             command += ["--resume", pipeline]
         try:
             log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,6 +113,20 @@ class _Process:
         """Sends SIGTERM, which a headless run takes as the wish to cancel."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """A run that is over already."""
+
+    exit_code: int
+
+    def code(self) -> int:
+        """Its exit code."""
+        return self.exit_code
+
+    def cancel(self) -> None:
+        """There is nothing to cancel."""
 
 
 def run_arguments(schedule: Schedule, folder: Path, *, retries: bool = True) -> list[str]:
@@ -196,15 +212,22 @@ def enrolled(
         file.close()
 
 
-def _vanished_pipeline(folder: Path, start: Start) -> str | None:
-    """The pipeline run that was begun last for a due time, by the ledger."""
+def _last_pipeline(folder: Path, start: Start) -> tuple[str, int | None]:
+    """The pipeline run that was begun last for a due time, by the ledger, and its exit code.
+
+    It has one where it ended, and was killed before it could say so in the state; one that failed is gone on with.
+    """
     from orchestration_nb.ledger import Ledger  # noqa: PLC0415 - loads DuckDB and pandas
 
     ledger = Ledger(folder)
     if not ledger.is_begun():
-        return None
+        return "", None
     found = ledger.sql(
-        "select pipeline_id from pipelines where schedule = $name and due_at = $due order by pipeline_id desc limit 1",
+        "select pipeline_id, status from pipelines where schedule = $name and due_at = $due "
+        "order by pipeline_id desc limit 1",
         {"name": start.schedule.name, "due": start.due_at},
     )
-    return str(found["pipeline_id"].iloc[0]) if len(found) else None
+    if found.empty:
+        return "", None
+    codes = {str(status): code for status, code in EXIT_CODES.items() if status != "failed"}
+    return str(found["pipeline_id"].iloc[0]), codes.get(str(found["status"].iloc[0]))

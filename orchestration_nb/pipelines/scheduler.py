@@ -66,9 +66,19 @@ class Scheduler:
         launcher: Begins runs.
         owners: Knows which processes live.
         say: Is told, in one line each, what is done.
+        busy_look_s: How often is looked while something runs.
     """
 
-    def __init__(self, book: ScheduleBook, launcher: Launcher, owners: Tokens, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        book: ScheduleBook,
+        launcher: Launcher,
+        owners: Tokens,
+        say: Callable[[str], None],
+        *,
+        busy_look_s: float = BUSY_LOOK_S,
+    ) -> None:
+        self._busy_look = timedelta(seconds=busy_look_s)
         self._book = book
         self._launcher = launcher
         self._owners = owners
@@ -99,7 +109,7 @@ class Scheduler:
         self._reap(now)
         moments = [self._look_at(listed, now) for listed in self._book.listed()]
         if self._begun:
-            moments.append(now + timedelta(seconds=BUSY_LOOK_S))
+            moments.append(now + self._busy_look)
         return min(moments, default=now + timedelta(seconds=IDLE_S))
 
     async def end(self) -> None:
@@ -131,7 +141,7 @@ class Scheduler:
         self._tell(listed.schedule, turn)
         for row in turn.begin:
             self._begin(listed.schedule, row)
-        soon = now + timedelta(seconds=BUSY_LOOK_S)
+        soon = now + self._busy_look
         starts = [max(moment_of(row.start_us), soon if row.start_us <= microseconds(now) else now) for row in waiting]
         return min([upcoming, *starts])
 

@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from orchestration_nb.clock import Clock, SystemClock
+from orchestration_nb.config import find_workspace
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.ids import new_id
 from orchestration_nb.pipelines.cron import read_cron
 from orchestration_nb.pipelines.cron_words import in_words
 from orchestration_nb.pipelines.due_times import DueTimes, read_zone
+from orchestration_nb.pipelines.options import RunOptions
+from orchestration_nb.pipelines.parameters import checked, declared
+from orchestration_nb.pipelines.values import Typed, read_file
 from orchestration_nb.state import schedules as works
 from orchestration_nb.state.schedules import DueRow, Overlap, ScheduleRow
 from orchestration_nb.state.store import StateFile
@@ -241,11 +245,13 @@ def _check(schedule: Schedule, folder: Path) -> None:
     read_cron(schedule.cron)
     read_zone(schedule.zone)
     within(folder, folder / schedule.notebook, "notebook")
-    if not schedule.notebook.endswith(".ipynb"):
-        raise UsageError(f"{schedule.notebook!r} is no notebook.", hint="A schedule runs .ipynb files.")
-    if schedule.params_file is not None:
-        within(folder, folder / schedule.params_file, "file of parameters")
-    named_values(list(schedule.parameters), "-p")
+    home = find_workspace((folder / schedule.notebook).parent)
+    if home != folder.resolve():
+        raise UsageError(
+            f"{schedule.notebook} belongs to the workspace {home}, not to {folder}.",
+            hint=f"Add the schedule there: --workspace {home}",
+        )
+    _check_parameters(schedule, folder)
     for name, source in schedule.secrets.items():
         if not _VARIABLE.fullmatch(name):
             raise UsageError(f"{name!r} is no name of a secret.", hint="Letters, digits and underscores, as variables.")
@@ -254,6 +260,24 @@ def _check(schedule: Schedule, folder: Path) -> None:
                 f"The secret {name} is not given by reference.",
                 hint="Say where its value comes from, never the value: env:VARIABLE, file:PATH, keyring:SERVICE/USER.",
             )
+
+
+def _check_parameters(schedule: Schedule, folder: Path) -> None:
+    """Refuses what the runner would refuse when it is due."""
+    from orchestration_nb.pipelines.files import read_notebook  # noqa: PLC0415 - loads nbformat
+
+    given: dict[str, Any] = {}
+    if schedule.params_file is not None:
+        within(folder, folder / schedule.params_file, "file of parameters")
+        given |= read_file(folder / schedule.params_file)
+    given |= {name: Typed(text) for name, text in named_values(list(schedule.parameters), "-p").items()}
+    RunOptions(
+        parameters=checked(declared(read_notebook(folder / schedule.notebook)), given),
+        budget_usd=schedule.budget_usd,
+        timeout_s=schedule.timeout_s,
+        retries=schedule.retries,
+        tags=schedule.tags,
+    )
 
 
 def _read(row: ScheduleRow) -> Schedule:

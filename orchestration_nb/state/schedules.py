@@ -286,10 +286,9 @@ def _bury(connection: sqlite3.Connection, row: DueRow, *, now_us: int, lives: in
 
 
 def _claim(connection: sqlite3.Connection, row: DueRow, *, me: str, claim: str, now_us: int) -> DueRow:
-    connection.execute(
-        "update due_times set state = 'claimed', claim = ?, owner = ?, changed_us = ? where schedule = ? and due_us = ?",
-        (claim, me, now_us, row.schedule, row.due_us),
-    )
+    claimed = "update due_times set state = 'claimed', claim = ?, owner = ?, changed_us = ?"
+    which = (row.schedule, row.due_us)
+    connection.execute(f"{claimed} where schedule = ? and due_us = ?", (claim, me, now_us, *which))
     return _rows(connection, "where schedule = ? and due_us = ?", row.schedule, row.due_us)[0]
 
 
