@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,7 +27,7 @@ from orchestration_nb.config import find_workspace
 from orchestration_nb.errors import UsageError
 from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, run_notebook
 from orchestration_nb.pipelines.as_json import run_as_json
-from orchestration_nb.pipelines.launching import Enrolled, enrolled
+from orchestration_nb.pipelines.launching import Enrolled, enrolled, last_pipeline, status_of_code
 from orchestration_nb.pipelines.values import Typed, read_file, read_pairs
 from orchestration_nb.terminal import as_json, printable, records
 
@@ -70,6 +70,7 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
     models: Annotated[Literal["sim"] | None, typer.Option("--models", help="sim: every model is simulated.")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", hidden=True)] = None,
     due: Annotated[datetime | None, typer.Option("--due", hidden=True, formats=["%Y-%m-%dT%H:%M:%S%z"])] = None,
+    again: Annotated[bool, typer.Option("--again", hidden=True)] = False,
     json: JsonOption = False,
 ) -> None:
     """Run a notebook from top to bottom with nobody to ask; a copy with its outputs is kept.
@@ -78,6 +79,7 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
     budget to be raised (`orchestrate resume`), 130 cancelled.
     """
     typed = {name: Typed(text) for name, text in read_pairs(parameter or ()).items()}
+    due_at = due.astimezone(UTC).replace(tzinfo=None) if due else None
     options = RunOptions(
         parameters={**(read_file(params) if params else {}), **typed},
         secrets=read_pairs(secret or (), what="--secret"),
@@ -90,10 +92,25 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         models=models,
         resumes=resume,
         schedule=schedule,
-        due_at=due.astimezone(UTC).replace(tzinfo=None) if due else None,
+        due_at=due_at,
     )
-    with enrolled(find_workspace(notebook.resolve().parent)) as due_run:
+    folder = find_workspace(notebook.resolve().parent)
+    with enrolled(folder) as due_run:
+        if again and schedule is not None and due_at is not None:
+            options = _going_on(folder, options, due_run)
         _run(notebook, options, in_json=json, due_run=due_run)
+
+
+def _going_on(folder: Path, options: RunOptions, due_run: Enrolled) -> RunOptions:
+    """The options with the run of the same due time that is gone on with; leaves where that one has ended."""
+    assert options.schedule is not None
+    assert options.due_at is not None
+    pipeline, code = last_pipeline(folder, options.schedule, options.due_at)
+    if code is not None:
+        due_run.status = status_of_code(code)
+        say(f"The run of this due time has ended already: {due_run.status}.")
+        raise typer.Exit(code)
+    return replace(options, resumes=pipeline)
 
 
 @app.command()

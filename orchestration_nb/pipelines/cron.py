@@ -8,6 +8,7 @@ the month and the day of the week are given, a day needs to match one of them, a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +58,8 @@ class Field:
     """What it matches, ascending; Sunday is 0."""
     starred: bool
     """Whether it begins with ``*``: then it restricts no day by itself."""
+    is_whole: bool
+    """Whether it matches every value."""
     text: str
     """The same in the words that every cron understands: numbers, ranges upward, ``*`` and ``*/step``."""
 
@@ -122,7 +125,9 @@ def _field(text: str, kind: _Kind, whole: str) -> Field:
     if kind.name == "day of the week":
         values = {value % 7 for value in values}
     ordered = tuple(sorted(values))
-    return Field(values=ordered, starred=text.startswith("*"), text=_plain(text, ordered, kind))
+    is_whole = len(ordered) == (7 if kind.words == WEEKDAYS else kind.most - kind.least + 1)
+    plain = text if text == "*" or re.fullmatch(r"\*/\d+", text) else listed_text(ordered)
+    return Field(values=ordered, starred=text.startswith("*"), is_whole=is_whole, text=plain)
 
 
 def _values(part: str, kind: _Kind, whole: str) -> set[int]:
@@ -164,17 +169,14 @@ def _bad(part: str, kind: _Kind, whole: str, what: str) -> UsageError:
     return UsageError(f"In the cron expression {whole!r}, the {kind.name} {part!r} {what}.", hint=_HINT)
 
 
-def _plain(text: str, values: tuple[int, ...], kind: _Kind) -> str:
-    if text == "*" or re.fullmatch(r"\*/\d+", text):
-        return text
+def listed_text(values: Sequence[int]) -> str:
+    """Values as a cron field has them: ``1-5,7``."""
     spans: list[list[int]] = []
     for value in values:
         if spans and spans[-1][-1] == value - 1:
             spans[-1].append(value)
         else:
             spans.append([value])
-    if text.startswith("*") and len(spans) == 1 and len(values) == len(range(kind.least, kind.most + 1)):
-        return "*"
     return ",".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else str(span[0]) for span in spans)
 
 

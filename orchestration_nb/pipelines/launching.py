@@ -77,11 +77,8 @@ class ProcessLauncher:
         log = log_file(self._folder, start.schedule.name, start.due_at)
         command = [sys.executable, "-m", "orchestration_nb.cli", *run_arguments(start.schedule, self._folder)]
         command += ["--due", start.due_at.replace(tzinfo=UTC).isoformat()]
-        pipeline, code = _last_pipeline(self._folder, start) if start.deaths else ("", None)
-        if code is not None:
-            return _Over(code)
-        if pipeline:
-            command += ["--resume", pipeline]
+        if start.deaths:
+            command.append("--again")
         try:
             log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with log.open("ab") as out:
@@ -115,21 +112,7 @@ class _Process:
             self._process.send_signal(signal.SIGTERM)
 
 
-@dataclass(frozen=True, slots=True)
-class _Over:
-    """A run that is over already."""
-
-    exit_code: int
-
-    def code(self) -> int:
-        """Its exit code."""
-        return self.exit_code
-
-    def cancel(self) -> None:
-        """There is nothing to cancel."""
-
-
-def run_arguments(schedule: Schedule, folder: Path, *, retries: bool = True) -> list[str]:
+def run_arguments(schedule: Schedule, folder: Path | str, *, retries: bool = True) -> list[str]:
     """``run NOTEBOOK`` and its flags, as words.
 
     Args:
@@ -137,11 +120,11 @@ def run_arguments(schedule: Schedule, folder: Path, *, retries: bool = True) -> 
         folder: What its paths are relative to.
         retries: Whether the run itself tries again; else whoever begins it does.
     """
-    words = ["run", str(folder / schedule.notebook), "--schedule", schedule.name]
+    words = ["run", f"{folder}/{schedule.notebook}", "--schedule", schedule.name]
     for parameter in schedule.parameters:
         words += ["-p", parameter]
     if schedule.params_file is not None:
-        words += ["--params", str(folder / schedule.params_file)]
+        words += ["--params", f"{folder}/{schedule.params_file}"]
     if schedule.budget_usd is not None:
         words += ["--budget", f"{schedule.budget_usd:g}"]
     if schedule.timeout_s is not None:
@@ -212,22 +195,22 @@ def enrolled(
         file.close()
 
 
-def _last_pipeline(folder: Path, start: Start) -> tuple[str, int | None]:
+def last_pipeline(folder: Path, schedule: str, due_at: datetime) -> tuple[str | None, int | None]:
     """The pipeline run that was begun last for a due time, by the ledger, and its exit code.
 
-    It has one where it ended, and was killed before it could say so in the state; one that failed is gone on with.
+    It has one where it ended, and was killed before it could say so; one that failed or vanished is gone on with.
     """
     from orchestration_nb.ledger import Ledger  # noqa: PLC0415 - loads DuckDB and pandas
 
     ledger = Ledger(folder)
     if not ledger.is_begun():
-        return "", None
+        return None, None
     found = ledger.sql(
         "select pipeline_id, status from pipelines where schedule = $name and due_at = $due "
         "order by pipeline_id desc limit 1",
-        {"name": start.schedule.name, "due": start.due_at},
+        {"name": schedule, "due": due_at},
     )
     if found.empty:
-        return "", None
+        return None, None
     codes = {str(status): code for status, code in EXIT_CODES.items() if status != "failed"}
     return str(found["pipeline_id"].iloc[0]), codes.get(str(found["status"].iloc[0]))

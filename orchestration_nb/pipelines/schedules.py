@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -17,7 +18,7 @@ from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.config import find_workspace
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.ids import new_id
-from orchestration_nb.pipelines.cron import read_cron
+from orchestration_nb.pipelines.cron import Cron, read_cron
 from orchestration_nb.pipelines.cron_words import in_words
 from orchestration_nb.pipelines.due_times import DueTimes, read_zone
 from orchestration_nb.pipelines.options import RunOptions
@@ -67,6 +68,14 @@ class Schedule:
     def words(self) -> str:
         """When it runs, in words."""
         return f"{in_words(read_cron(self.cron))} ({self.zone})"
+
+    def read_cron(self) -> Cron:
+        """Its expression."""
+        return read_cron(self.cron)
+
+    def with_secrets(self, sources: Mapping[str, str]) -> Schedule:
+        """The same, with secrets that come from elsewhere."""
+        return replace(self, secrets=dict(sources))
 
     def due_times(self) -> DueTimes:
         """When it is due."""
@@ -282,9 +291,19 @@ def _check_parameters(schedule: Schedule, folder: Path) -> None:
 
 def _read(row: ScheduleRow) -> Schedule:
     try:
-        return TypeAdapter(Schedule).validate_json(row.about)
+        return _read_text(row.about)
     except ValidationError:
         raise WorkspaceError(
             f"The schedule {row.name!r} cannot be read: another version of orchestration_nb wrote it.",
             hint=f"Update orchestration_nb, or remove it: orchestrate schedule remove {row.name}",
         ) from None
+
+
+@lru_cache(maxsize=4096)
+def _read_text(about: str) -> Schedule:
+    return _adapter().validate_json(about)
+
+
+@cache
+def _adapter() -> TypeAdapter[Schedule]:
+    return TypeAdapter(Schedule)  # takes milliseconds to make

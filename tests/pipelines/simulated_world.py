@@ -239,7 +239,7 @@ class World:
 
     def duration_s(self) -> float:
         """Most runs take minutes; some so long that the next one comes due meanwhile."""
-        return self.dice.choice([self.dice.uniform(5, 120)] * 9 + [self.dice.uniform(2000, 9000)])
+        return self.dice.choice([self.dice.uniform(5, 120)] * 9 + [self.dice.uniform(2000, 30_000)])
 
     def away_s(self) -> float:
         return self.dice.choice([self.dice.uniform(1, 50)] * 4 + [self.dice.uniform(600, 200_000)])
