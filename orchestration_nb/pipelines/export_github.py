@@ -148,7 +148,7 @@ def _head(schedule: Schedule, *, guarded: bool) -> str:
         "GitHub's cron knows only UTC, and begins late when it is busy.",
     ]
     if guarded:
-        kept.append("The times of summer and winter are both below; a first step lets only the one through that it is.")
+        kept.append("The times of summer and winter are both below; a first step lets the right one through.")
     kept += [
         "Retries are the run's own, so that one budget and one timeout hold over all of them. A run fails by exit code:",
         "1 failed, 2 wrong usage, 3 over budget, 4 waits for a person.",
