@@ -150,8 +150,8 @@ def _head(schedule: Schedule, *, guarded: bool) -> str:
     if guarded:
         kept.append("The times of summer and winter are both below; a first step lets the right one through.")
     kept += [
-        "Retries are the run's own, so that one budget and one timeout hold over all of them. A run fails by exit code:",
-        "1 failed, 2 wrong usage, 3 over budget, 4 waits for a person.",
+        "Retries are the run's own, so that one budget and one timeout hold over all of them. A run fails by its exit",
+        "code: 1 failed, 2 wrong usage, 3 over budget, 4 waits for a person.",
     ]
     lost = ["The ledger and the cache of a run end with its machine, unless a step keeps the folder .orchestrate."]
     if schedule.catch_up != "none":
