@@ -27,12 +27,12 @@ from orchestration_nb.config import find_workspace
 from orchestration_nb.errors import UsageError
 from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, run_notebook
 from orchestration_nb.pipelines.as_json import run_as_json
-from orchestration_nb.pipelines.launching import Enrolled, enrolled, last_pipeline, status_of_code
 from orchestration_nb.pipelines.values import Typed, read_file, read_pairs
 from orchestration_nb.terminal import as_json, printable, records
 
 if TYPE_CHECKING:
     from orchestration_nb.ledger import Ledger
+    from orchestration_nb.pipelines.launching import Enrolled
 
 OutOption = Annotated[
     Path | None,
@@ -94,15 +94,27 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         schedule=schedule,
         due_at=due_at,
     )
+    if schedule is None:
+        _run(notebook, options, in_json=json)
+    else:
+        _run_due(notebook, options, in_json=json, again=again)
+
+
+def _run_due(notebook: Path, options: RunOptions, *, in_json: bool, again: bool) -> None:
+    """Runs it for a schedule, while the claim holds for which it was begun."""
+    from orchestration_nb.pipelines.launching import enrolled  # noqa: PLC0415
+
     folder = find_workspace(notebook.resolve().parent)
     with enrolled(folder) as due_run:
-        if again and schedule is not None and due_at is not None:
+        if again and options.due_at is not None:
             options = _going_on(folder, options, due_run)
-        _run(notebook, options, in_json=json, due_run=due_run)
+        _run(notebook, options, in_json=in_json, due_run=due_run)
 
 
 def _going_on(folder: Path, options: RunOptions, due_run: Enrolled) -> RunOptions:
     """The options with the run of the same due time that is gone on with; leaves where that one has ended."""
+    from orchestration_nb.pipelines.launching import last_pipeline, status_of_code  # noqa: PLC0415
+
     assert options.schedule is not None
     assert options.due_at is not None
     pipeline, code = last_pipeline(folder, options.schedule, options.due_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,10 +20,9 @@ from orchestration_nb.cli.application import (
 )
 from orchestration_nb.clock import SystemClock
 from orchestration_nb.errors import UsageError
-from orchestration_nb.pipelines.launching import ProcessLauncher
-from orchestration_nb.pipelines.scheduler import Scheduler, shown
-from orchestration_nb.pipelines.schedules import Schedule, ScheduleBook, named_values, within
-from orchestration_nb.state.owners import Owners
+
+if TYPE_CHECKING:
+    from orchestration_nb.pipelines.schedules import Schedule, ScheduleBook
 
 schedules = typer.Typer(
     name="schedule", help="When notebooks run: add, list, pause, resume, remove, next, export.", no_args_is_help=True
@@ -69,6 +68,8 @@ def add(  # noqa: PLR0913, PLR0917 - a flag for each rule of a schedule
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run a notebook at the times of a cron expression; `orchestrate scheduler` is the service that does it."""
+    from orchestration_nb.pipelines.schedules import Schedule, named_values, within  # noqa: PLC0415
+
     folder = folder_of(workspace)
     schedule = Schedule(
         name=name or notebook.stem,
@@ -86,9 +87,8 @@ def add(  # noqa: PLR0913, PLR0917 - a flag for each rule of a schedule
         secrets=named_values(secret or [], "--secret"),
         tags=named_values(tag or [], "--tag"),
     )
-    ScheduleBook(folder).add(schedule)
-    due = schedule.due_times().after(SystemClock().now())
-    say(f"{schedule.name}: {schedule.words}; next due {shown(due, schedule)}.")
+    _book(workspace).add(schedule)
+    say(f"{schedule.name}: {schedule.words}; next due {_next_due(schedule)}.")
     say("`orchestrate scheduler` begins what is due.")
 
 
@@ -99,7 +99,7 @@ def list_(form: FormOption = None, workspace: WorkspaceOption = None) -> None:
 
     from orchestration_nb.pipelines.overview import COLUMNS, overview  # noqa: PLC0415 - loads DuckDB and pandas
 
-    rows = overview(ScheduleBook(folder_of(workspace)))
+    rows = overview(_book(workspace))
     if rows or form_of(form) != "table":
         print_rows(pd.DataFrame(rows, columns=list(COLUMNS)), form)
     else:
@@ -109,23 +109,22 @@ def list_(form: FormOption = None, workspace: WorkspaceOption = None) -> None:
 @schedules.command()
 def pause(name: NameArgument, workspace: WorkspaceOption = None) -> None:
     """Let no run of a schedule begin until it is resumed; what runs goes on."""
-    ScheduleBook(folder_of(workspace)).pause(name)
+    _book(workspace).pause(name)
     say(f"{name} is paused.")
 
 
 @schedules.command("resume")
 def resume_(name: NameArgument, workspace: WorkspaceOption = None) -> None:
     """Let a paused schedule go on from now."""
-    book = ScheduleBook(folder_of(workspace))
+    book = _book(workspace)
     book.resume(name)
-    schedule = book.named(name).schedule
-    say(f"{name} goes on; next due {shown(schedule.due_times().after(SystemClock().now()), schedule)}.")
+    say(f"{name} goes on; next due {_next_due(book.named(name).schedule)}.")
 
 
 @schedules.command()
 def remove(name: NameArgument, workspace: WorkspaceOption = None) -> None:
     """Forget a schedule; its past runs stay in the ledger, and one that is under way is not stopped."""
-    ScheduleBook(folder_of(workspace)).remove(name)
+    _book(workspace).remove(name)
     say(f"{name} is removed.")
 
 
@@ -136,7 +135,9 @@ def next_(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Tell when a schedule is due next, in its own time zone and in UTC."""
-    schedule = ScheduleBook(folder_of(workspace)).named(name).schedule
+    from orchestration_nb.pipelines.scheduler import shown  # noqa: PLC0415
+
+    schedule = _book(workspace).named(name).schedule
     moments = schedule.due_times().every_after(SystemClock().now())
     for due, _ in zip(moments, range(count), strict=False):
         say(f"{shown(due, schedule)}  ({due:%Y-%m-%d %H:%M} UTC)")
@@ -163,7 +164,7 @@ def export_(
     folder = folder_of(workspace)
     if image is not None and to != "k8s":
         raise UsageError("--image is for --to k8s.")
-    files = export_schedule(ScheduleBook(folder).named(name).schedule, to, folder=folder, image=image)
+    files = export_schedule(_book(workspace).named(name).schedule, to, folder=folder, image=image)
     if out is None:
         sys.stdout.write("\n".join(files.values()))
         return
@@ -177,8 +178,12 @@ def scheduler(workspace: WorkspaceOption = None) -> None:
 
     Any number of these on one workspace begin each run once; where one is killed, the others take over.
     """
+    from orchestration_nb.pipelines.launching import ProcessLauncher  # noqa: PLC0415
+    from orchestration_nb.pipelines.scheduler import Scheduler  # noqa: PLC0415
+    from orchestration_nb.state.owners import Owners  # noqa: PLC0415
+
     folder = folder_of(workspace)
-    book, owners = ScheduleBook(folder), Owners(folder)
+    book, owners = _book(workspace), Owners(folder)
     try:
         names = [listed.schedule.name for listed in book.listed()]
         _tell(f"{len(names)} schedules of {folder}: {', '.join(names)}." if names else f"{folder} has no schedule yet.")
@@ -187,6 +192,18 @@ def scheduler(workspace: WorkspaceOption = None) -> None:
     finally:
         owners.close()
         book.close()
+
+
+def _book(workspace: Path | None) -> ScheduleBook:
+    from orchestration_nb.pipelines.schedules import ScheduleBook  # noqa: PLC0415 - only these commands need it
+
+    return ScheduleBook(folder_of(workspace))
+
+
+def _next_due(schedule: Schedule) -> str:
+    from orchestration_nb.pipelines.scheduler import shown  # noqa: PLC0415
+
+    return shown(schedule.due_times().after(SystemClock().now()), schedule)
 
 
 def _tell(line: str) -> None:
