@@ -164,7 +164,9 @@ def export_(
     folder = folder_of(workspace)
     if image is not None and to != "k8s":
         raise UsageError("--image is for --to k8s.")
-    files = export_schedule(_book(workspace).named(name).schedule, to, folder=folder, image=image)
+    files = export_schedule(
+        _book(workspace).named(name).schedule, to, folder=folder, now=SystemClock().now(), image=image
+    )
     if out is None:
         sys.stdout.write("\n".join(files.values()))
         return

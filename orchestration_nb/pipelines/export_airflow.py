@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -74,10 +74,9 @@ with DAG(
 '''
 
 
-def airflow_dag(schedule: Schedule, folder: Path) -> dict[str, str]:
+def airflow_dag(schedule: Schedule, folder: Path, now: datetime) -> dict[str, str]:
     """One file: the DAG. Values stand in it as Python texts, and none of them passes through a template or a shell."""
     words = run_arguments(schedule, folder, retries=False)
-    today = datetime.now(UTC)
     timeout = "None" if schedule.timeout_s is None else f"timedelta(seconds={round(schedule.timeout_s) + 120})"
     text = _TEMPLATE.format(
         workspace=repr(str(folder)),
@@ -91,7 +90,7 @@ def airflow_dag(schedule: Schedule, folder: Path) -> dict[str, str]:
         cron=repr(schedule.read_cron().plain),
         zone=repr(schedule.zone),
         run_immediately=schedule.catch_up == "last",
-        start=f"{today.year}, {today.month}, {today.day}",
+        start=f"{now.year}, {now.month}, {now.day}",
         catchup=schedule.catch_up == "all",
         max_active_runs=_MOST_AT_ONCE if schedule.overlap == "allow" else 1,
         tags=repr(sorted({f"{key}={value}"[:_LONGEST_TAG] for key, value in schedule.tags.items()})),

@@ -19,13 +19,13 @@ _MOST_MINUTES: Final = 360
 _DAY_MINUTES: Final = 24 * 60
 
 
-def github_workflow(schedule: Schedule) -> dict[str, str]:
+def github_workflow(schedule: Schedule, now: datetime) -> dict[str, str]:
     """One file: the workflow, for ``.github/workflows``.
 
     Raises:
         UsageError: If it cannot be said in UTC when it runs.
     """
-    lines = utc_lines(schedule)
+    lines = utc_lines(schedule, now)
     steps: list[dict[str, Any]] = []
     offsets = {offset for held in lines.values() for offset in held}
     guarded = any(held != offsets for held in lines.values())
@@ -52,7 +52,7 @@ def github_workflow(schedule: Schedule) -> dict[str, str]:
     return {f"{schedule.name}.yml": _head(schedule, guarded=guarded) + as_yaml(workflow)}
 
 
-def utc_lines(schedule: Schedule) -> dict[str, set[int]]:
+def utc_lines(schedule: Schedule, now: datetime) -> dict[str, set[int]]:
     """Cron lines in UTC, each with the offsets of the zone, in minutes, at which it is the schedule's time.
 
     Raises:
@@ -60,16 +60,16 @@ def utc_lines(schedule: Schedule) -> dict[str, set[int]]:
     """
     cron = schedule.read_cron()
     lines: dict[str, set[int]] = {}
-    for offset in _offsets(schedule.zone):
+    for offset in _offsets(schedule.zone, now):
         for line in _shifted(cron, offset, schedule.zone):
             lines.setdefault(line, set()).add(offset)
     return lines
 
 
-def _offsets(zone: str) -> list[int]:
+def _offsets(zone: str, now: datetime) -> list[int]:
     """The offsets of a zone within a year and a half, in minutes."""
-    place, now = read_zone(zone), datetime.now(UTC).replace(hour=0, minute=0)
-    days = (now + timedelta(days=day) for day in range(548))
+    place = read_zone(zone)
+    days = (now.replace(tzinfo=UTC) + timedelta(days=day) for day in range(548))
     return sorted({round((day.astimezone(place).utcoffset() or timedelta()).total_seconds() / 60) for day in days})
 
 

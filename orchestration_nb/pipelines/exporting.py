@@ -7,6 +7,7 @@ codes. What it cannot keep of the schedule's rules stands as a sentence at the h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,13 +24,16 @@ IMAGE: Final = "orchestration-nb:latest"
 """The container image unless one is named."""
 
 
-def export_schedule(schedule: Schedule, engine: Engine, *, folder: Path, image: str | None = None) -> dict[str, str]:
+def export_schedule(
+    schedule: Schedule, engine: Engine, *, folder: Path, now: datetime, image: str | None = None
+) -> dict[str, str]:
     """The files that an engine wants: name to text.
 
     Args:
         schedule: What is to run.
         engine: What is to run it.
         folder: The workspace, for engines that run on this machine.
+        now: Naive UTC: it is written for the time from then on.
         image: The container image, for k8s.
 
     Raises:
@@ -37,11 +41,11 @@ def export_schedule(schedule: Schedule, engine: Engine, *, folder: Path, image: 
     """
     _refuse_control_characters(schedule)
     writers: Mapping[Engine, Callable[[], dict[str, str]]] = {
-        "airflow": lambda: airflow_dag(schedule, folder),
+        "airflow": lambda: airflow_dag(schedule, folder, now),
         "k8s": lambda: cron_job(schedule, image or IMAGE),
         "systemd": lambda: systemd_units(schedule, folder),
         "cron": lambda: crontab(schedule, folder),
-        "github-actions": lambda: github_workflow(schedule),
+        "github-actions": lambda: github_workflow(schedule, now),
     }
     return writers[engine]()
 

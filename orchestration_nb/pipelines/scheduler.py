@@ -89,13 +89,16 @@ class Scheduler:
     async def serve(self, stop: asyncio.Event | None = None) -> None:
         """Begins what is due until SIGTERM, SIGINT or ``stop`` asks for the end; then its runs are asked to cancel.
 
-        Raises:
-            StateError: If the state of the workspace cannot be written.
+        A state that cannot be read or written for a while is said, and looked at again.
         """
         stop = stop or asyncio.Event()
         with _signals(stop):
             while not stop.is_set():
-                wait_s = (self.look() - self._book.clock.now()).total_seconds()
+                try:
+                    wait_s = (self.look() - self._book.clock.now()).total_seconds()
+                except OrchestrationError as error:
+                    self._say(str(error))
+                    wait_s = IDLE_S
                 await self._wait(min(max(wait_s, 0.05), IDLE_S), stop)
             await self.end()
 

@@ -15,6 +15,7 @@ from orchestration_nb.pipelines.exporting import Engine, export_schedule, write_
 from orchestration_nb.pipelines.schedules import Schedule
 from tests.conftest import REPO, engines_python
 from tests.pipelines.hostile_schedules import hostile
+from tests.pipelines.reckoning import utc
 
 SECRETS = {"TOKEN": "env:MY_TOKEN", "PASSWORD": "file:/run/secrets/pass word", "OTHER": "keyring:mail/ada"}
 RULES: list[dict[str, Any]] = [
@@ -39,7 +40,10 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def exported(engine: Engine, rules: dict[str, Any], folder: Path) -> Path:
     schedule: Schedule = hostile(folder, **rules)
-    (path,) = write_files(export_schedule(schedule, engine, folder=folder), folder / "exported" / f"{schedule.name}.py")
+    (path,) = write_files(
+        export_schedule(schedule, engine, folder=folder, now=utc(2026, 2, 1)),
+        folder / "exported" / f"{schedule.name}.py",
+    )
     return path
 
 

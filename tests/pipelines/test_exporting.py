@@ -28,12 +28,13 @@ from tests.pipelines.hostile_schedules import HOSTILE, hostile
 from tests.pipelines.reckoning import utc
 
 ENGINES: tuple[Engine, ...] = ("airflow", "k8s", "systemd", "cron", "github-actions")
+NOW = utc(2026, 2, 1)
 PLAIN = Schedule(name="weekly", notebook="weekly.ipynb", cron="0 6 * * MON-FRI", zone="Europe/Berlin")
 SECRETS = {"TOKEN": "env:MY_TOKEN", "PASSWORD": "file:/run/secrets/pass word", "OTHER": "keyring:mail/ada"}
 
 
 def export(schedule: Schedule, engine: Engine, folder: Path = Path("/srv/my work's")) -> str:
-    return "\n".join(export_schedule(schedule, engine, folder=folder).values())
+    return "\n".join(export_schedule(schedule, engine, folder=folder, now=NOW).values())
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def as_systemd_reads(line: str) -> list[str]:
 
 def test_systemd_hands_on_every_word(tmp_path: Path, recorder: Callable[[], list[str]]) -> None:
     schedule = hostile(tmp_path)
-    service = export_schedule(schedule, "systemd", folder=tmp_path)["orchestrate-weekly.service"]
+    service = export_schedule(schedule, "systemd", folder=tmp_path, now=NOW)["orchestrate-weekly.service"]
     (command,) = [line.removeprefix("ExecStart=") for line in service.splitlines() if line.startswith("ExecStart=")]
     assert as_systemd_reads(command)[1:] == words(schedule, tmp_path)
     assert len([line for line in service.splitlines() if "pwned" in line]) <= 3  # no value has made a line of its own
@@ -273,7 +274,7 @@ def test_times_of_systemd() -> None:
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     """Its own checks; and it expects the next time when the package does, with an expression of each kind."""
     schedule = hostile(tmp_path, secrets=SECRETS, notebook="weekly.ipynb")
-    paths = write_files(export_schedule(schedule, "systemd", folder=tmp_path), tmp_path / "units")
+    paths = write_files(export_schedule(schedule, "systemd", folder=tmp_path, now=NOW), tmp_path / "units")
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *map(str, paths)], capture_output=True, text=True, check=False
     )
@@ -313,7 +314,7 @@ def due_in_utc(lines: dict[str, set[int]], zone: str, begin: datetime, end: date
 )
 def test_github_is_told_in_utc(cron: str, zone: str, lines: list[str]) -> None:
     schedule = hostile(Path(), cron=cron, zone=zone)
-    found = utc_lines(schedule)
+    found = utc_lines(schedule, NOW)
     assert sorted(found) == sorted(lines)
     begin, end = utc(2026, 3, 20), utc(2026, 4, 20)
     assert due_in_utc(found, zone, begin, end) == set(reckoning.due_times(cron, zone, begin, end))
@@ -341,11 +342,11 @@ def test_the_guard_of_github_lets_through_what_is_meant(tmp_path: Path) -> None:
 
 
 def test_where_the_files_go(tmp_path: Path) -> None:
-    files = export_schedule(PLAIN, "systemd", folder=tmp_path)
+    files = export_schedule(PLAIN, "systemd", folder=tmp_path, now=NOW)
     assert sorted(path.name for path in write_files(files, tmp_path / "units")) == [
         "orchestrate-weekly.service",
         "orchestrate-weekly.timer",
     ]
-    single = export_schedule(PLAIN, "cron", folder=tmp_path)
+    single = export_schedule(PLAIN, "cron", folder=tmp_path, now=NOW)
     assert write_files(single, tmp_path / "table") == [tmp_path / "table"]
     assert write_files(single, tmp_path) == [tmp_path / "weekly.cron"]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -214,13 +215,32 @@ async def test_at_its_end_runs_are_asked_to_cancel_and_are_booked(world: World, 
     children = Children()
     scheduler, lines = scheduler_of(world, children)
     clock.true += timedelta(hours=1)
-    clock.sleep = lambda _seconds: asyncio.sleep(0)  # type: ignore[method-assign]
+    clock.sleep = lambda seconds: asyncio.sleep(0)  # type: ignore[method-assign]
     stop = asyncio.Event()
     stop.set()
     scheduler.look()
     await scheduler.serve(stop)
     assert children.cancelled == 1
     assert lines[-2:] == ["hourly: asked to cancel.", "hourly: cancelled, due 2026-01-05 01:00 UTC."]
+
+
+async def test_a_state_that_cannot_be_used_for_a_while_does_not_end_the_service(
+    world: World, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.book.add(HOURLY)
+    children, stop = Children(), asyncio.Event()
+    scheduler, lines = scheduler_of(world, children)
+    monkeypatch.setattr(world.book, "listed", Mock(side_effect=[StateError("It is locked."), []]))
+
+    async def sleep(seconds: float) -> None:
+        if len(lines) == 1 and clock.true > BEGIN:
+            stop.set()
+        clock.true += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+    await scheduler.serve(stop)
+    assert lines == ["It is locked."]
 
 
 def test_a_run_whose_claim_was_taken_over_does_not_begin(world: World, clock: VirtualClock) -> None:
