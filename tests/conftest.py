@@ -61,6 +61,11 @@ def foreign_folder() -> Path:
     return REPO / "build" / "foreign"
 
 
+def engines_python() -> Path:
+    """The Python with what schedules are exported to: ``ORCHESTRATE_ENGINES``, else where ``.ci/run`` puts it."""
+    return Path(os.environ.get("ORCHESTRATE_ENGINES") or REPO / "build" / "engines") / "bin" / "python"
+
+
 def _missing(need: str) -> str | None:
     """Why tests marked ``need`` cannot run here, or ``None``."""
     if need == "browser":
@@ -72,10 +77,12 @@ def _missing(need: str) -> str | None:
     if need == "foreign":
         there = any(foreign_folder().glob("*/**/*.ipynb"))
         return None if there else f"needs notebooks of other packages, and {foreign_folder()} has none"
+    if need == "engines":
+        return None if engines_python().exists() else f"needs Airflow and schemas in {engines_python().parents[1]}"
     return None if corpus_folder().is_dir() else f"needs the corpus, and {corpus_folder()} is not there"
 
 
-NEEDS = ("browser", "wire", "corpus", "foreign")
+NEEDS = ("browser", "wire", "corpus", "foreign", "engines")
 
 
 def _required(item: pytest.Item | None = None) -> set[str]:

@@ -10,12 +10,12 @@ import sys
 
 import typer
 
-from orchestration_nb.cli import history, money, reading, running
+from orchestration_nb.cli import history, money, reading, running, scheduling
 from orchestration_nb.cli.application import app
 from orchestration_nb.errors import OrchestrationError, UsageError
 from orchestration_nb.terminal import printable
 
-__all__ = ["app", "history", "main", "money", "reading", "running"]
+__all__ = ["app", "history", "main", "money", "reading", "running", "scheduling"]
 
 
 def main() -> int:

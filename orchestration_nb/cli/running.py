@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ from orchestration_nb.cli.application import (
     workspace_of,
 )
 from orchestration_nb.cli.narrating import narrator_for
+from orchestration_nb.config import find_workspace
 from orchestration_nb.errors import UsageError
 from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, run_notebook
 from orchestration_nb.pipelines.as_json import run_as_json
@@ -31,6 +33,7 @@ from orchestration_nb.terminal import as_json, printable, records
 
 if TYPE_CHECKING:
     from orchestration_nb.ledger import Ledger
+    from orchestration_nb.pipelines.launching import Enrolled
 
 OutOption = Annotated[
     Path | None,
@@ -66,6 +69,9 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         str | None, typer.Option("--resume", help="A pipeline run to go on with: its id, or last.")
     ] = None,
     models: Annotated[Literal["sim"] | None, typer.Option("--models", help="sim: every model is simulated.")] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", hidden=True)] = None,
+    due: Annotated[datetime | None, typer.Option("--due", hidden=True, formats=["%Y-%m-%dT%H:%M:%S%z"])] = None,
+    again: Annotated[bool, typer.Option("--again", hidden=True)] = False,
     json: JsonOption = False,
 ) -> None:
     """Run a notebook from top to bottom with nobody to ask; a copy with its outputs is kept.
@@ -74,6 +80,7 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
     budget to be raised (`orchestrate resume`), 130 cancelled.
     """
     typed = {name: Typed(text) for name, text in read_pairs(parameter or ()).items()}
+    due_at = due.astimezone(UTC).replace(tzinfo=None) if due else None
     options = RunOptions(
         parameters={**(read_file(params) if params else {}), **typed},
         secrets=parse_references(secret or ()),
@@ -85,8 +92,38 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         tags=read_pairs(tag or (), what="--tag"),
         models=models,
         resumes=resume,
+        schedule=schedule,
+        due_at=due_at,
     )
-    _run(notebook, options, in_json=json)
+    if schedule is None:
+        _run(notebook, options, in_json=json)
+    else:
+        _run_due(notebook, options, in_json=json, again=again)
+
+
+def _run_due(notebook: Path, options: RunOptions, *, in_json: bool, again: bool) -> None:
+    """Runs it for a schedule, while the claim holds for which it was begun."""
+    from orchestration_nb.pipelines.launching import enrolled  # noqa: PLC0415
+
+    folder = find_workspace(notebook.resolve().parent)
+    with enrolled(folder) as due_run:
+        if again and options.due_at is not None:
+            options = _going_on(folder, options, due_run)
+        _run(notebook, options, in_json=in_json, due_run=due_run)
+
+
+def _going_on(folder: Path, options: RunOptions, due_run: Enrolled) -> RunOptions:
+    """The options with the run of the same due time that is gone on with; leaves where that one has ended."""
+    from orchestration_nb.pipelines.launching import last_pipeline, status_of_code  # noqa: PLC0415
+
+    assert options.schedule is not None
+    assert options.due_at is not None
+    pipeline, code = last_pipeline(folder, options.schedule, options.due_at)
+    if code is not None:
+        due_run.status = status_of_code(code)
+        say(f"The run of this due time has ended already: {due_run.status}.")
+        raise typer.Exit(code)
+    return replace(options, resumes=pipeline)
 
 
 @app.command()
@@ -152,12 +189,21 @@ def _pipeline(ledger: Ledger, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _run(notebook: Path, options: RunOptions, *, in_json: bool, environ: dict[str, str] | None = None) -> None:
+def _run(
+    notebook: Path,
+    options: RunOptions,
+    *,
+    in_json: bool,
+    environ: dict[str, str] | None = None,
+    due_run: Enrolled | None = None,
+) -> None:
     narrator = narrator_for(sys.stdout, silent=in_json)
     try:
         done = run_notebook(notebook, options=options, watcher=narrator, environ=environ)
     finally:
         narrator.close()
+    if due_run is not None:
+        due_run.status = done.status
     _leave(done, in_json=in_json)
 
 

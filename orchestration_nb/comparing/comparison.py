@@ -28,6 +28,9 @@ _COLUMNS: Final = [
     *("model", "asked", "reason", "value", "error"),
 ]
 
+_CANCEL_S: Final = 5.0
+"""How long an interrupt waits for what is under way to be cancelled; mostly well below a second."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonSetup:
@@ -263,7 +266,7 @@ class Comparison:
             wait(self._running.ended, on_tick=on_tick)
         except KeyboardInterrupt:
             self.cancel()
-            concurrent.futures.wait([self._running.ended], timeout=1.0)
+            concurrent.futures.wait([self._running.ended], timeout=_CANCEL_S)
             raise
         return self._whole()
 

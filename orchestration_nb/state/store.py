@@ -8,11 +8,13 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
-from orchestration_nb.errors import LedgerNewerError
-from orchestration_nb.state import accounts, batches, cache, claims, rollouts, windows
+from orchestration_nb.errors import LedgerNewerError, StateError, WorkspaceError
+from orchestration_nb.state import accounts, batches, cache, claims, rollouts, schedules, windows
 from orchestration_nb.state.folder import FOLDER_NAME, private_folder
 from orchestration_nb.state.lock import locked
 
@@ -32,10 +34,12 @@ MIGRATIONS: tuple[str, ...] = (
     cache.QUESTIONS,
     batches.ASKED_BY,
     rollouts.TABLES,
+    schedules.TABLES,
 )
 """One script a version, the first for a new file. Append to it; never change one that was released."""
 
 _log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 
 
 class StateFile:
@@ -93,9 +97,31 @@ class StateFile:
             aside = self._set_aside()
             if aside is None:
                 return None
-            rescued = accounts.rescue(aside, self._open())
+            connection = self._open()
+            rescued = accounts.rescue(aside, connection)
+            schedules.rescue(aside, connection)
             _log.warning("%s was damaged: it is kept as %s, and begun anew.", self.path, aside)
             return aside, rescued
+
+    def transact(self, work: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
+        """What ``work`` makes of the connection, in a transaction of its own; for whoever has no event loop to hold up.
+
+        Raises:
+            StateError: If the file is damaged, cannot be written, or stays locked for ``busy_s`` seconds.
+        """
+        with self._turn:
+            try:
+                connection = self.open()
+                connection.execute("begin immediate")
+                try:
+                    answer = work(connection)
+                    connection.execute("commit")
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("rollback")
+            except (sqlite3.Error, OSError) as error:
+                raise self._trouble(error) from error
+            return answer
 
     def close(self) -> None:
         """Closes the connection; a later use opens another."""
@@ -103,6 +129,14 @@ class StateFile:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
+
+    def _trouble(self, error: Exception) -> StateError:
+        if is_damage(error):
+            with contextlib.suppress(OSError, sqlite3.Error, WorkspaceError):  # another process is at it
+                self.replace_damaged()
+            return StateError(f"{self.path} was damaged: it is kept beside a new one.", hint="Try again.")
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return StateError(f"{self.path} cannot be written: {said}.", hint="Give write access to it.")
 
     def _open(self) -> sqlite3.Connection:
         path = private_folder(self._workspace) / FILE_NAME

@@ -22,6 +22,9 @@ from tests.conftest import REPO
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 MAKE_TARGETS = set(re.findall(r"^([a-z]+):.*?##", (REPO / "Makefile").read_text(), re.MULTILINE))
 COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+COMMANDS |= {
+    str(group.name or group.typer_instance.info.name) for group in app.registered_groups if group.typer_instance
+}
 README = (REPO / "README.md").read_text()
 KEYS = {"aliases": "NAME", "models": '"P/NAME"', "limits": '"NAME"', "providers": "NAME"}
 """How the README writes the name of an entry."""
