@@ -32,4 +32,4 @@ def test_required_test_cannot_skip_itself(pytester_run: Callable[..., str]) -> N
 
 
 def test_misspelt_requirement_is_refused(pytester_run: Callable[..., str]) -> None:
-    assert "knows browser, wire, corpus, not browsers" in pytester_run(MARKED, ORCHESTRATE_REQUIRE="browsers")
+    assert "knows browser, wire, corpus, foreign, not browsers" in pytester_run(MARKED, ORCHESTRATE_REQUIRE="browsers")
