@@ -77,9 +77,12 @@ class Execution:
             limit_s = None
         connecting = asyncio.ensure_future(kernel.connect())
         why = await self._watch(kernel, connecting, limit_s, name)
+        error = None if connecting.cancelled() else connecting.exception()
+        if why == "cancelled":
+            return None  # whatever the interrupt has done to a kernel that was starting
         if why in TIMEOUTS:
             self.failure = Failure(why, self.limits.sentence(why))
-        elif not connecting.cancelled() and (error := connecting.exception()) is not None:
+        elif error is not None:
             self.failure = Failure("DeadKernelError", f"The kernel did not start: {error}")
         else:
             self.notebook.metadata["language_info"] = kernel.language

@@ -123,8 +123,10 @@ def test_a_budget_holds_for_all_runs_of_the_notebook_and_for_what_goes_on_with_t
     assert "for this run of the notebook does not cover the next call" in first.error
     assert [cell.status for cell in first.cells] == ["ok", "ok", "failed"]
     assert 40 < first.spent.calls < 80
+    (tmp_path / "orchestrate.toml").write_text('reached = "pause"\n[sim]\nlatency_scale = 0\n')
     again = run_notebook(path, options=RunOptions(resumes=first.pipeline_id[:18]))
-    assert again.status == "over budget"  # not a cent more
+    assert (again.status, again.exit_code) == ("paused", 4)  # not a cent more
+    assert f"`orchestrate resume {again.pipeline_id} --budget USD` goes on with it" in again.error
     assert again.root == first.pipeline_id
     done = run_notebook(path, options=RunOptions(resumes="last", budget_usd=1))
     assert done.status == "done"
