@@ -143,6 +143,8 @@ def _secrecy_of(resolved: Mapping[str, str]) -> Secrecy:
 def scrubber(references: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Scrubber:
     """What keeps the secrets of a run out of all that it writes.
 
+    Where a notebook with secrets starts another one, its secrets are the other one's, too.
+
     Args:
         references: Name to where it comes from: ``env:VAR``, ``file:PATH`` or ``keyring:SERVICE/USER``.
         environ: Where variables are looked up.
@@ -150,7 +152,9 @@ def scrubber(references: Mapping[str, str], environ: Mapping[str, str] = os.envi
     Raises:
         UsageError: If a secret is not there, or too short to be taken out of texts.
     """
-    return Scrubber(resolve(references, environ))
+    names = environ.get("ORCHESTRATE_SECRETS", "").split(",")
+    inherited = {name: environ[name] for name in names if environ.get(name)}
+    return Scrubber({**inherited, **resolve(references, environ)})
 
 
 Picture = Callable[[str], str | None]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import nbformat
 import pytest
@@ -16,6 +15,7 @@ from orchestration_nb.errors import UsageError
 from orchestration_nb.ledger import Ledger
 from orchestration_nb.pipelines import CellEnded, NotebookRun, RunOptions, Seams, Unwatched, run_notebook
 from orchestration_nb.pipelines.memory import MemoryWatch
+from orchestration_nb.pipelines.scrubbing import scrubber
 from orchestration_nb.pipelines.seams import RestoredCell, Resumed, Resumption
 from tests.conftest import REPO
 from tests.pipelines.notebooks import BEGIN, SMALL_USD, flow, outputs, write
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_refused_before_anything_starts(tmp_path: Path) -> 
         ({"retries": -1}, "-1 retries"),
         ({"models": "real"}, "models='real'"),
         ({"tags": {"a b": "c"}}, "'a b' cannot be"),
-        ({"secrets": {"TOKEN": "env:X"}}, "Secrets cannot be given"),
+        ({"secrets": {"TOKEN": "env:X"}}, "from the variable X, which is not set"),
     ):
         with pytest.raises(UsageError, match=said):
             orchestration_nb.run_notebook(path, **how)
@@ -183,15 +183,6 @@ def test_what_is_not_worth_a_retry_is_not_begun_anew(tmp_path: Path, cell: str, 
 
 
 def test_secrets_restored_cells_and_what_comes_after_are_left_to_others(tmp_path: Path) -> None:
-    class Hiding:
-        resolved: ClassVar[dict[str, str]] = {"TOKEN": "hunter2"}
-
-        def text(self, text: str) -> str:
-            return text.replace("hunter2", "[TOKEN]")
-
-        def notebook(self, notebook: Any) -> Any:
-            return nbformat.from_dict(json.loads(self.text(json.dumps(notebook))))  # type: ignore[no-untyped-call]
-
     def restore(asked: Resumption) -> Resumed:
         output = nbformat.v4.new_output("stream", text="41\n")  # type: ignore[no-untyped-call]
         held = RestoredCell(source="value = 41", outputs=[output], execution_count=1)
@@ -211,10 +202,10 @@ def test_secrets_restored_cells_and_what_comes_after_are_left_to_others(tmp_path
         write(tmp_path, "value = 41\nprint(value)", "import os\nprint(os.environ['TOKEN'])\nvalue / 0"),
         Heard(),
     )
-    seams = Seams(scrub=lambda _: Hiding(), restore=restore, after_run=(after,))
+    seams = Seams(scrub=lambda asked: scrubber(asked, {"MINE": "hunter2"}), restore=restore, after_run=(after,))
     options = RunOptions(secrets={"TOKEN": "env:MINE"})
     failed = run_notebook(path, options=options, seams=seams, watcher=heard)
-    assert outputs(failed.copy, 1).startswith("[TOKEN]\n")
+    assert outputs(failed.copy, 1).startswith("[secret TOKEN]\n")
     write(tmp_path, "value = 41\nprint(value)", "print(value + 1)\nassert 'In' in globals()")
     done = run_notebook(path, options=RunOptions(resumes="last"), seams=seams, watcher=heard)
     assert [cell.status for cell in done.cells] == ["restored", "ok"]

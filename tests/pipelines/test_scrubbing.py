@@ -171,6 +171,11 @@ def test_what_a_process_says_outside_its_cells_is_clean(scrub: Any) -> None:
     assert heard.getvalue().count(SIGN) == 600
 
 
+def test_a_notebook_that_another_one_starts_keeps_its_secrets() -> None:
+    held = scrubber({"OTHER": "env:HERE"}, {"ORCHESTRATE_SECRETS": "TOKEN", "TOKEN": SECRET, "HERE": "another-one"})
+    assert held.resolved == {"TOKEN": SECRET, "OTHER": "another-one"}
+
+
 def test_it_shows_no_value(scrub: Any) -> None:
     assert SECRET not in repr(scrub)
     assert scrub.resolved == {"TOKEN": SECRET}

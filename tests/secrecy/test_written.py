@@ -40,7 +40,7 @@ def seal(tmp_path: Path) -> Seal:
     return Seal(tmp_path / "config" / "cache.key")
 
 
-def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
+def rows(folder: Path, query: str) -> list[tuple[bytes, ...]]:
     connection = sqlite3.connect(folder / ".orchestrate" / "state.sqlite")
     try:
         return connection.execute(query).fetchall()
@@ -96,7 +96,7 @@ async def test_the_answer_of_a_batch_with_a_secret_is_for_this_process_alone(tmp
     assert await ours.end("t", b"{}") == {"a": answers[0], "b": answers[1]}
     assert [place.answer for key in "ab" if (place := await ours.place(key))] == list(answers.values())
     assert await theirs.end("t", b"{}") == {"a": answers[0], "b": b"{}"}
-    assert not any(HELD.finds(bytes(row[0])) for row in rows(tmp_path, "select answer from batch_items"))  # type: ignore[arg-type]
+    assert not any(HELD.finds(answer) for (answer,) in rows(tmp_path, "select answer from batch_items"))
 
 
 def test_a_simulated_batch_with_a_secret_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
