@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,7 @@ from orchestration_nb.cli.application import (
     workspace_of,
 )
 from orchestration_nb.cli.narrating import narrator_for
+from orchestration_nb.cli.several import run_several
 from orchestration_nb.errors import UsageError
 from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, run_notebook
 from orchestration_nb.pipelines.as_json import run_as_json
@@ -40,7 +42,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
-    notebook: Annotated[Path, typer.Argument(help="The notebook; it is only read.")],
+    notebooks: Annotated[
+        list[Path] | None, typer.Argument(metavar="NOTEBOOK...", help="The notebooks; they are only read.")
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter; may be repeated.")
     ] = None,
@@ -65,12 +69,19 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         str | None, typer.Option("--resume", help="A pipeline run to go on with: its id, or last.")
     ] = None,
     models: Annotated[Literal["sim"] | None, typer.Option("--models", help="sim: every model is simulated.")] = None,
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", min=1, help="How many notebooks run at once; 1 unless given.")
+    ] = None,
+    dag: Annotated[
+        str | None, typer.Option("--dag", help="Run the graph of notebooks of that name, [dags.NAME.NODE].")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Run a notebook from top to bottom with nobody to ask; a copy with its outputs is kept.
 
-    Exit codes: 0 done, 1 a cell failed, 2 wrong usage, 3 a budget that rejects was reached, 4 a run waits for its
-    budget to be raised (`orchestrate resume`), 130 cancelled.
+    Of several notebooks, or a graph of them, each runs in a process of its own and is told in a line; the exit code is
+    the worst of them. Exit codes: 0 done, 1 a cell failed, 2 wrong usage, 3 a budget that rejects was reached, 4 a run
+    waits for its budget to be raised (`orchestrate resume`), 130 cancelled.
     """
     typed = {name: Typed(text) for name, text in read_pairs(parameter or ()).items()}
     options = RunOptions(
@@ -84,8 +95,11 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         tags=read_pairs(tag or (), what="--tag"),
         models=models,
         resumes=resume,
+        dag=os.environ.get("ORCHESTRATE_DAG"),
     )
-    _run(notebook, options, in_json=json)
+    if dag is None and parallel is None and len(notebooks or ()) == 1:
+        _run(notebooks[0], options, in_json=json)  # type: ignore[index]
+    run_several(notebooks or (), dag, options, parallel=parallel or 1, in_json=json)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import queue
 import signal
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -58,11 +59,16 @@ class Kernel:
         self._process: Any = None
         self._memory = MemoryWatch()
 
-    async def start(self, environ: Mapping[str, str]) -> None:
-        """Starts the process; it answers some time later."""
+    async def start(self, environ: Mapping[str, str], **process: Any) -> None:
+        """Starts the process, with further arguments of ``subprocess.Popen``; it answers some time later."""
         _talk_by_files(self.manager)
         arguments = list(NO_HISTORY) if self.manager.ipykernel else []
-        await self.manager.start_kernel(extra_arguments=arguments, cwd=str(self._folder), env=dict(environ))
+        with warnings.catch_warnings():
+            # What the child does before it becomes the kernel is one call of the system: no lock of ours is in its way.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            await self.manager.start_kernel(
+                extra_arguments=arguments, cwd=str(self._folder), env=dict(environ), **process
+            )
         self._process = getattr(self.manager.provisioner, "process", None)
 
     async def connect(self) -> None:
