@@ -149,7 +149,7 @@ class _Attempts:
         order, pipeline_id = self.order, PipelineId(new_id())
         resumed = self._resumed(attempt, root)
         root = root or pipeline_id
-        self.hold = self.hold or resumed.hold or hold_chain(order.workspace, root, order.clock)
+        self.hold = self.hold or resumed.hold or hold_chain(order.workspace, root)
         copy = executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=order.clock.now())
         kernel = Kernel(order.kernel, order.path.parent)
         try:

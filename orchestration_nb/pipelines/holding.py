@@ -12,10 +12,10 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
-from orchestration_nb.clock import Clock
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.ids import PipelineId
 from orchestration_nb.state import private_folder
@@ -53,30 +53,30 @@ class ChainHold:
             self._descriptor = -1
 
 
-def hold_chain(workspace: Path, root: PipelineId, clock: Clock, *, wait_s: float = WAIT_S) -> ChainHold:
+def hold_chain(workspace: Path, root: PipelineId, *, wait_s: float = WAIT_S) -> ChainHold:
     """Takes the lock of a pipeline and all that goes on with it.
 
     Args:
         workspace: The folder whose ledger has it.
         root: The first of its runs.
-        clock: Waits.
         wait_s: The most seconds to wait for those who hold it.
 
     Raises:
         UsageError: If a process of the pipeline still lives.
         WorkspaceError: If the file cannot be made.
     """
-    until_s = clock.monotonic() + wait_s
+    waited_s = 0.0
     try:
         folder = private_folder(workspace) / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         while (descriptor := _lock(folder / f"{root}.lock")) is None:
-            if clock.monotonic() >= until_s:
+            if waited_s >= wait_s:
                 raise UsageError(
                     f"The pipeline run {root} is still running: a process of it lives.",
                     hint="Wait for its end, or end that process, and resume it then.",
                 )
-            _pause()
+            time.sleep(_POLL_S)
+            waited_s += _POLL_S
     except OSError as error:
         raise WorkspaceError(
             f"The folder {workspace / '.orchestrate'} cannot be written or locked: {error.strerror or error}."
@@ -98,12 +98,6 @@ def _lock(path: Path) -> int | None:
         raise
     os.close(descriptor)
     return None
-
-
-def _pause() -> None:
-    import time  # noqa: PLC0415
-
-    time.sleep(_POLL_S)
 
 
 def dying_with(number: signal.Signals) -> dict[str, Any]:

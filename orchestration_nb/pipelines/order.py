@@ -107,7 +107,7 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
     sketch, workspace = sketched(path), find_workspace(path.parent)
     resumed = Resumed()
     if options.resumes is not None:
-        resumed = _earlier(workspace, options.resumes, relative_to(path, workspace), clock)
+        resumed = _earlier(workspace, options.resumes, relative_to(path, workspace))
         options = replace(
             options,
             parameters={**resumed.parameters, **options.parameters},
@@ -149,11 +149,11 @@ def _checked(sketch: Sketch, given: Mapping[str, Any]) -> dict[str, Any]:
         return {}  # the kernel says what is wrong with the cell
 
 
-def _earlier(workspace: Path, name: str, notebook: str, clock: Clock) -> Resumed:
+def _earlier(workspace: Path, name: str, notebook: str) -> Resumed:
     from orchestration_nb.ledger import Ledger  # noqa: PLC0415 - loads DuckDB and pandas when it is asked
     from orchestration_nb.pipelines.chain import earlier_run  # noqa: PLC0415
 
-    return earlier_run(Ledger(workspace), name, notebook, hold=lambda root: hold_chain(workspace, root, clock))
+    return earlier_run(Ledger(workspace), name, notebook, hold=lambda root: hold_chain(workspace, root))
 
 
 def _prepared(path: Path, text: str, parameters: Mapping[str, Any]) -> Any:

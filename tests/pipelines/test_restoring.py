@@ -11,7 +11,6 @@ from typing import Any
 import nbformat
 import pytest
 
-from orchestration_nb.clock import SystemClock
 from orchestration_nb.errors import UsageError
 from orchestration_nb.ids import PipelineId
 from orchestration_nb.ledger import Ledger
@@ -156,13 +155,13 @@ def test_a_tag_that_names_no_variable_is_refused() -> None:
 
 
 def test_a_pipeline_whose_process_lives_is_not_gone_on_with(workspace: Path) -> None:
-    root, clock = PipelineId("p1"), SystemClock()
-    held = hold_chain(workspace, root, clock)
+    root = PipelineId("p1")
+    held = hold_chain(workspace, root)
     with pytest.raises(UsageError, match="is still running: a process of it lives"):
-        hold_chain(workspace, root, clock, wait_s=0.05)
+        hold_chain(workspace, root, wait_s=0.05)
     timer = threading.Timer(0.1, held.release)
     timer.start()
-    again = hold_chain(workspace, root, clock, wait_s=10)
+    again = hold_chain(workspace, root, wait_s=10)
     timer.join()
     again.release()
     assert not list((workspace / ".orchestrate" / "chains").iterdir())
