@@ -240,7 +240,7 @@ class _Many:
 
     @staticmethod
     def _cancelled(node: Node) -> OneEnded:
-        return OneEnded(name=node.name, status="cancelled", exit_code=130, because="it was not begun any more")
+        return OneEnded(name=node.name, status="cancelled", exit_code=130, because="it had not begun")
 
     async def _run(self, node: Node) -> OneEnded:
         begun_s = self.clock.monotonic()
@@ -261,7 +261,10 @@ class _Many:
             process.send_signal(signal.SIGTERM)
         asked.cancel()
         out, err = await talk
-        return _told(node, process.returncode or 0, out, err, self.clock.monotonic() - begun_s)
+        code = process.returncode or 0
+        if code == -signal.SIGTERM and self.stop.is_set():
+            return self._cancelled(node)  # before its runner could hear of signals
+        return _told(node, code, out, err, self.clock.monotonic() - begun_s)
 
 
 def _told(node: Node, code: int, out: bytes, err: bytes, seconds: float) -> OneEnded:

@@ -151,7 +151,7 @@ def test_a_signal_cancels_those_that_run_and_begins_no_other(tmp_path: Path) -> 
     assert process.returncode == 130, err
     lines = out.splitlines()
     assert lines[0].startswith("a.ipynb  cancelled, ")
-    assert lines[1].startswith("b.ipynb  cancelled  it was not begun any more")
+    assert lines[1].startswith("b.ipynb  cancelled  it had not begun")
 
 
 @pytest.mark.slow
