@@ -128,7 +128,9 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
             scrubber=seams.scrub(options.secrets),
             resumed=resumed,
         )
-        return order if resumed.root is None else replace(order, resumed=order.gone_on_with(resumed))
+        if resumed.root is None:
+            return order
+        return replace(order, resumed=replace(order.gone_on_with(resumed), hold=resumed.hold))
     except BaseException:
         if resumed.hold is not None:
             resumed.hold.release()
