@@ -6,6 +6,7 @@ Load it with ``%load_ext orchestration_nb``; ``%orchestrate help`` says what the
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import orchestration_nb.ledger  # noqa: F401 - before the function of that name, which it would replace later
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from orchestration_nb import artifacts
     from orchestration_nb.calls import Reply, Request, Usage
     from orchestration_nb.catalog import Model, Price
     from orchestration_nb.comparing.comparison import Comparison
@@ -46,6 +48,7 @@ __all__ = [
     "Usage",
     "Workspace",
     "__version__",
+    "artifacts",
     "compare",
     "fallback",
     "ledger",
@@ -81,7 +84,12 @@ _HOME: Final[Mapping[str, str]] = {
 """Where the public names come from. They are loaded when they are asked for: a command that only starts a notebook
 takes a fifth of the time then."""
 
-__getattr__ = names_from(__name__, _HOME)
+_find = names_from(__name__, _HOME)
+
+
+def __getattr__(name: str) -> Any:
+    # A module of its own names: artifacts.save, artifacts.load.
+    return import_module("orchestration_nb.artifacts") if name == "artifacts" else _find(name)
 
 
 def __dir__() -> list[str]:

@@ -56,7 +56,7 @@ import hashlib
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -179,6 +179,16 @@ class QuotaSettings(_Allowance):
         if self.requests is None and self.tokens is None:
             raise ValueError("a quota says how many requests or tokens")
         return self
+
+
+class DagNodeSettings(_Section):
+    """``[dags.NAME.NODE]``: a notebook of a graph of notebooks."""
+
+    notebook: str
+    """Its file, relative to the workspace."""
+    after: tuple[Name, ...] = ()
+    """The nodes that must be done before it begins."""
+    parameters: dict[Name, Any] = {}
 
 
 class StrategySettings(BaseModel):
@@ -366,6 +376,7 @@ class Settings(_Section):
     budgets: dict[Name, BudgetSettings] = {}
     quotas: dict[Name, QuotaSettings] = {}
     strategies: dict[Name, StrategySettings] = {}
+    dags: dict[Name, dict[Name, DagNodeSettings]] = {}
     breaker: BreakerSettings = BreakerSettings()
     semantic_cache: SemanticSettings = SemanticSettings()
     batch: BatchSettings = BatchSettings()

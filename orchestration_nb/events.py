@@ -137,6 +137,12 @@ class CallFinished:
     """Whether it went through the provider's batch API, at its price."""
     recovered: bool = False
     """Whether the process that made it died and another one settled it, at the most it can cost."""
+    for_step: str = ""
+    """The step that asked."""
+    for_item: int = 0
+    """The item that it asked for."""
+    again_of: CallId | None = None
+    """Where a pipeline was resumed: the earlier call whose journalled reply this one got, or that was lost."""
     attempts: tuple[Attempt, ...]
     started_at: datetime
     prompt: str

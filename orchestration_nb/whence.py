@@ -76,6 +76,11 @@ def models_are_simulated(environ: Mapping[str, str] = os.environ) -> bool:
     return environ.get("ORCHESTRATE_MODELS") == "sim"
 
 
+def restored_cells(environ: Mapping[str, str] = os.environ) -> frozenset[int]:
+    """The code cells that a resumed pipeline run does not run: numbers from 1 in ``ORCHESTRATE_PIPELINE_RESTORED``."""
+    return frozenset(map(int, filter(None, environ.get("ORCHESTRATE_PIPELINE_RESTORED", "").split(","))))
+
+
 def notebook_path(folder: Path, environ: Mapping[str, str] = os.environ) -> str | None:
     """The notebook or script that runs, relative to the workspace ``folder`` where it lies within.
 

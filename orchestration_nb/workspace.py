@@ -26,6 +26,7 @@ from orchestration_nb.cost.burn import BurnWatch
 from orchestration_nb.cost.cache import ExactCache
 from orchestration_nb.cost.semantic import SemanticCache
 from orchestration_nb.cost.similarity import read_pairs
+from orchestration_nb.earlier import JournalledReplies
 from orchestration_nb.engine import batches_left
 from orchestration_nb.engine.batch_course import BatchPolicy
 from orchestration_nb.engine.batching import BatchSender
@@ -65,7 +66,9 @@ from orchestration_nb.whence import (
     models_are_simulated,
     notebook_path,
     pipeline_budget_usd,
+    pipeline_id,
     pipeline_root,
+    restored_cells,
     user_name,
 )
 
@@ -172,6 +175,7 @@ class Workspace:
         self._pointed = before._pointed
         self.catalog.aliases.update(before._pointed)
         self.listeners = before.listeners
+        self.services.earlier = before.services.earlier  # of what it has given, nothing is given twice
 
     def models(self) -> list[ModelStatus]:
         """Every model that is known here, usable ones first, with its price and the reason where it cannot be used."""
@@ -268,6 +272,7 @@ class Workspace:
             cache=cache,
             budgets=self.budgets,
             semantic=self._semantic(cache),
+            earlier=self._earlier(),
             paid_in_batches=self._paid_in_batches,
             circuits=Breakers(BreakerPolicy(**settings.breaker.model_dump()), self.clock, self._note_soon),
             limits=Limits(self.desk, self.owners, self.clock, settings.limits, self._keys()),
@@ -275,6 +280,15 @@ class Workspace:
             timeouts=Timeouts(**timeouts.model_dump()),
             clock=self.clock,
             executor=self.engine.executor,
+        )
+
+    def _earlier(self) -> JournalledReplies | None:
+        """What this kernel's pipeline got before it was resumed."""
+        root, own, restored = pipeline_root(), pipeline_id(), restored_cells()
+        if root is None or own is None or root == own:
+            return None
+        return JournalledReplies(
+            self.budgets.recover, lambda: self.ledger.earlier_calls(root, own, restored), self.engine.executor
         )
 
     def _keys(self) -> dict[str, str | None]:

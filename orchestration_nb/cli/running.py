@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from orchestration_nb.cli.application import (
     workspace_of,
 )
 from orchestration_nb.cli.narrating import narrator_for
+from orchestration_nb.cli.several import run_several
 from orchestration_nb.config import find_workspace
 from orchestration_nb.errors import UsageError
 from orchestration_nb.pipelines import EXIT_CODES, NotebookRun, RunOptions, run_notebook
@@ -44,7 +46,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
-    notebook: Annotated[Path, typer.Argument(help="The notebook; it is only read.")],
+    notebooks: Annotated[
+        list[Path] | None, typer.Argument(metavar="NOTEBOOK...", help="The notebooks; they are only read.")
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter; may be repeated.")
     ] = None,
@@ -72,12 +76,19 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
     schedule: Annotated[str | None, typer.Option("--schedule", hidden=True)] = None,
     due: Annotated[datetime | None, typer.Option("--due", hidden=True, formats=["%Y-%m-%dT%H:%M:%S%z"])] = None,
     again: Annotated[bool, typer.Option("--again", hidden=True)] = False,
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", min=1, help="How many notebooks run at once; 1 unless given.")
+    ] = None,
+    dag: Annotated[
+        str | None, typer.Option("--dag", help="Run the graph of notebooks of that name, [dags.NAME.NODE].")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Run a notebook from top to bottom with nobody to ask; a copy with its outputs is kept.
 
-    Exit codes: 0 done, 1 a cell failed, 2 wrong usage, 3 a budget that rejects was reached, 4 a run waits for its
-    budget to be raised (`orchestrate resume`), 130 cancelled.
+    Of several notebooks, or a graph of them, each runs in a process of its own and is told in a line; the exit code is
+    the worst of them. Exit codes: 0 done, 1 a cell failed, 2 wrong usage, 3 a budget that rejects was reached, 4 a run
+    waits for its budget to be raised (`orchestrate resume`), 130 cancelled.
     """
     typed = {name: Typed(text) for name, text in read_pairs(parameter or ()).items()}
     due_at = due.astimezone(UTC).replace(tzinfo=None) if due else None
@@ -94,11 +105,15 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
         resumes=resume,
         schedule=schedule,
         due_at=due_at,
+        dag=os.environ.get("ORCHESTRATE_DAG"),
     )
-    if schedule is None:
-        _run(notebook, options, in_json=json)
+    named = notebooks or []
+    if dag is not None or parallel is not None or len(named) != 1:
+        run_several(named, dag, options, parallel=parallel or 1, in_json=json)
+    elif schedule is None:
+        _run(named[0], options, in_json=json)
     else:
-        _run_due(notebook, options, in_json=json, again=again)
+        _run_due(named[0], options, in_json=json, again=again)
 
 
 def _run_due(notebook: Path, options: RunOptions, *, in_json: bool, again: bool) -> None:

@@ -140,6 +140,8 @@ class CallBook:
         self.requests = requests
         """The request that it is a call of."""
         self.is_recorded = False
+        self.again_of: CallId | None = None
+        """The earlier call of a resumed pipeline that this one stands for."""
         self._run = requests.run
         self._clock = requests.run.services.clock
         self._sample = sample
@@ -185,6 +187,7 @@ class CallBook:
                 "cache_key": self.key,
                 "step": origin.step,
                 "item": origin.item,
+                "again_of": self.again_of,
                 "batch": self._batch,
             }
         )
@@ -399,6 +402,9 @@ class CallBook:
                 cache_key=self.key,
                 similarity=reply.similarity if reply else None,
                 batch=self._batch,
+                for_step=self.requests.request.origin.step,
+                for_item=self.requests.request.origin.item,
+                again_of=self.again_of,
                 attempts=tuple(self._attempts),
                 started_at=self._started_at,
                 prompt=readable(self.requests.request),
@@ -439,6 +445,9 @@ def lost_call(facts: Mapping[str, Any], usd: float, reserved_at: datetime) -> Ca
         **named,
         simulated=facts["simulated"],
         batch=facts["batch"],
+        for_step=facts["step"],
+        for_item=facts["item"],
+        again_of=facts.get("again_of"),
         status="failed",
         error_type="ProcessDied",
         error="Its process died before an answer was recorded; it may have been billed.",

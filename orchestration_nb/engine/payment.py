@@ -16,7 +16,7 @@ from orchestration_nb.cost.bounds import most_input_tokens
 from orchestration_nb.cost.budget import Hold
 from orchestration_nb.engine.batching import BatchSender
 from orchestration_nb.engine.bookkeeping import CallBook
-from orchestration_nb.engine.services import Permit, RunContext, Sender, Turn
+from orchestration_nb.engine.services import EarlierReplies, Permit, RunContext, Sender, Turn
 from orchestration_nb.errors import (
     CallError,
     NoSuchModelError,
@@ -79,6 +79,16 @@ class Call:
         """Waits until the run may send; what a person takes to decide uses up nobody's patience."""
         self.deadline.rest()
         await self.run.unpaused.wait()
+        self._resumed()
+
+    async def wait_for_earlier(self, earlier: EarlierReplies) -> None:
+        """Waits until the journal of what is resumed is read, which uses up nobody's patience either.
+
+        Raises:
+            WorkspaceError: If it cannot be.
+        """
+        self.deadline.rest()
+        await earlier.read()
         self._resumed()
 
     async def wait_for_budget(self, refusal: OverBudgetError) -> None:

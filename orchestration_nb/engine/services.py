@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from orchestration_nb.calls import RawReply, Request, Strategy, Timeouts
 from orchestration_nb.catalog import Catalog, Model
@@ -21,7 +21,7 @@ from orchestration_nb.engine.progress import Progress
 from orchestration_nb.engine.traffic import Traffic
 from orchestration_nb.errors import CallError, OverBudgetError, RateLimit, RunPaused
 from orchestration_nb.events import Event, Journal, Listener
-from orchestration_nb.ids import RunId
+from orchestration_nb.ids import CallId, RunId
 from orchestration_nb.resilience import RetryPolicy
 
 _log = logging.getLogger(__name__)
@@ -61,6 +61,49 @@ class ReplyCache(Protocol):
 
     async def flush(self) -> None:
         """Returns when everything outlives the process."""
+
+
+class Place(NamedTuple):
+    """Where in a pipeline what is asked."""
+
+    flow: str
+    step: str
+    item: int
+    key: str
+    """The digest of the question."""
+
+
+class EarlierReply(NamedTuple):
+    """What an earlier pipeline run got at a place."""
+
+    call_id: CallId
+    reply: CachedReply
+    similarity: float | None
+    """Where it was the answer to a question that means the same: how like that was."""
+
+
+class EarlierReplies(Protocol):
+    """What the pipeline runs got that this one goes on with."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether :meth:`read` has ended."""
+
+    async def read(self) -> None:
+        """Returns when the others can answer.
+
+        Raises:
+            WorkspaceError: If the journal cannot be read: nothing may be sent then.
+        """
+
+    def take(self, place: Place) -> EarlierReply | None:
+        """The next reply that was given at that place."""
+
+    def newest(self, key: str) -> CachedReply | None:
+        """The newest reply to that question, wherever it was asked."""
+
+    def lost(self, place: Place) -> CallId | None:
+        """The next call that was in flight there when its process died."""
 
 
 class Permit(Protocol):
@@ -154,6 +197,8 @@ class Services:
     budgets: Budgets
     semantic: SemanticCache | None = None
     """Answers from questions that mean the same, or ``None``: off."""
+    earlier: EarlierReplies | None = None
+    """What is answered from the journal of the pipeline that is resumed, or ``None``: nothing is."""
     circuits: Circuits
     limits: Limits
     retry: RetryPolicy

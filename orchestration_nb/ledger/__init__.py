@@ -13,6 +13,7 @@ from orchestration_nb.loading import names_from
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestration_nb.ledger.earlier import AskedAgain, EarlierCall
     from orchestration_nb.ledger.journal import JournalFile
     from orchestration_nb.ledger.ledger import Ledger
     from orchestration_nb.ledger.merge import MergeReport
@@ -28,6 +29,8 @@ __all__ = [
     "DAYS",
     "GROUPINGS",
     "METRIC_GROUPINGS",
+    "AskedAgain",
+    "EarlierCall",
     "Group",
     "JournalFile",
     "Ledger",
@@ -49,7 +52,9 @@ __all__ = [
 ]
 
 _HOME: Final[Mapping[str, str]] = {
+    "AskedAgain": "earlier",
     "DAYS": "spend",
+    "EarlierCall": "earlier",
     "GROUPINGS": "spend",
     "Group": "metrics",
     "JournalFile": "journal",

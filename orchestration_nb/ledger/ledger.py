@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.errors import LedgerDamagedError, UsageError, WorkspaceError
 from orchestration_nb.events import Repriced
+from orchestration_nb.ids import PipelineId
 from orchestration_nb.ledger import database
+from orchestration_nb.ledger.earlier import AskedAgain, EarlierCall, asked_again, earlier_calls
 from orchestration_nb.ledger.export import export
 from orchestration_nb.ledger.history import History, history
 from orchestration_nb.ledger.journal import JournalFile
@@ -180,6 +182,27 @@ class Ledger:
             WorkspaceError: If the ledger cannot be read.
         """
         return self._read(lambda connection: recorded_calls(connection, model))
+
+    def earlier_calls(self, root: PipelineId, own: PipelineId, restored: Collection[int] = ()) -> list[EarlierCall]:
+        """The calls of the pipeline runs that one goes on with: what was answered, and what was lost in flight.
+
+        Args:
+            root: The first of the chain.
+            own: The pipeline run that goes on with it.
+            restored: Numbers of the code cells that it does not run.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: earlier_calls(connection, root=root, own=own, restored=restored))
+
+    def asked_again(self, pipeline_id: str) -> AskedAgain:
+        """How many calls of a pipeline run stand for earlier ones of those that it goes on with.
+
+        Raises:
+            WorkspaceError: If the ledger cannot be read.
+        """
+        return self._read(lambda connection: asked_again(connection, pipeline_id))
 
     def history(self, flow: str, steps: Sequence[str], models: Sequence[str]) -> History:
         """What a flow's earlier runs say of its next one.

@@ -35,15 +35,19 @@ def prune(path: Path, before: datetime, *, limit_s: float) -> dict[str, int]:
 
     Raises:
         WorkspaceError: If the ledger cannot be written.
-        OSError: If a file of the journal cannot be deleted.
+        OSError: If a file of the journal or of an artifact cannot be deleted.
     """
     old = [one for one in merged_segments(path.parent / "journal") if _last_write(one) < before]
     with database.writing(path, limit_s=limit_s) as connection:
         gone = _delete_rows(connection, before, [segment.name for segment in old])
+        artifacts = {row[0] for row in connection.execute("select path from artifacts").fetchall()}
     if any(gone.values()):
         database.rewrite(path, limit_s=limit_s)  # else what was deleted still stands in the file
     for segment in old:
         segment.unlink()
+    for file in (path.parent / "artifacts").glob("*/*"):
+        if str(file.relative_to(path.parent)) not in artifacts and _last_write(file) < before:
+            file.unlink()
     return gone | {"segments": len(old)}
 
 

@@ -158,7 +158,14 @@ create view cell_costs as
     group by c.pipeline_id, c.cell;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+# Not called step and item: whoever joins calls with requests need not say which of the two he means.
+_AGAIN = """
+alter table calls add column for_step varchar;
+alter table calls add column for_item bigint;
+alter table calls add column again_of varchar;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _AGAIN)
 """One script a version: the first makes version 1 of nothing, the next version 2 of version 1."""
 
 
@@ -213,8 +220,8 @@ _CALL = Load(
         output_usd_per_mtok double; cached_usd_per_mtok double; cache_write_usd_per_mtok double;
         reasoning_usd_per_mtok double; latency_ms double;
         ttft_ms double; finish_reason varchar; provider_request_id varchar; model_version varchar; cache varchar;
-        cache_key varchar; similarity double; batch boolean; recovered boolean; started_at timestamp; prompt varchar;
-        reply varchar;
+        cache_key varchar; similarity double; batch boolean; recovered boolean; for_step varchar; for_item bigint;
+        again_of varchar; started_at timestamp; prompt varchar; reply varchar;
         attempts struct(number bigint, status varchar, error_type varchar, error varchar, wait_ms double,
             latency_ms double, http_status bigint, provider_request_id varchar)[]"""),
     required=("call_id", "request_id", "run_id", "status"),

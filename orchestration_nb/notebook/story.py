@@ -20,6 +20,7 @@ from orchestration_nb.events import (
     RunFinished,
     RunStarted,
 )
+from orchestration_nb.ledger import AskedAgain
 from orchestration_nb.pages.figures import count, span, usd
 from orchestration_nb.workspace import Workspace
 
@@ -78,6 +79,10 @@ class Story:
     semantic: int = 0
     least_similarity: float = 1.0
     batch: int = 0
+    answered_again: int = 0
+    """Calls that were answered from the journal of the pipeline that is resumed."""
+    sent_again: int = 0
+    """Calls that were in flight when it was killed."""
     unknown: int = 0
     """Calls that may have been billed although no answer came."""
     unknown_usd: float = 0.0
@@ -94,6 +99,8 @@ class Story:
             self.semantic += 1
             self.least_similarity = min(self.least_similarity, event.similarity or 1.0)
         self.batch += event.batch
+        self.answered_again += event.again_of is not None and event.cache != "none"
+        self.sent_again += event.again_of is not None and event.cache == "none"
         if event.bill_unknown:
             self.unknown += 1
             self.unknown_usd += event.billed_usd
@@ -154,6 +161,7 @@ class Story:
             lines.append(f"{count(self.semantic, 'call')} answered from a question that means the same, {similar}")
         if self.batch:
             lines.append(f"{count(self.batch, 'call')} went by batch, at the batch price")
+        lines += AskedAgain(sent=self.sent_again, answered=self.answered_again).sentences()
         if self.unknown:
             lines.append(
                 f"{count(self.unknown, 'call')} may have been billed without an answer: {usd(self.unknown_usd)} is "

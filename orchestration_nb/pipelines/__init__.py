@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from orchestration_nb.pipelines.options import RunOptions
     from orchestration_nb.pipelines.outcome import EXIT_CODES, Begun, CellEnded, NotebookRun, Spent, Unwatched, Watcher
     from orchestration_nb.pipelines.resuming import ResumedRun, resumed_run
-    from orchestration_nb.pipelines.seams import SEAMS, Seams
+    from orchestration_nb.pipelines.seams import Seams
+    from orchestration_nb.pipelines.wiring import SEAMS
 
 __all__ = [
     "EXIT_CODES",
@@ -35,7 +36,7 @@ __all__ = [
 
 _HOME: Final[Mapping[str, str]] = {
     "EXIT_CODES": "outcome",
-    "SEAMS": "seams",
+    "SEAMS": "wiring",
     "Begun": "outcome",
     "CellEnded": "outcome",
     "NotebookRun": "outcome",

@@ -14,12 +14,14 @@ from orchestration_nb.ids import PipelineId
 from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.pipeline_events import NotebookStatus
 from orchestration_nb.pipelines.execution import Execution
+from orchestration_nb.pipelines.files import code_cells
 from orchestration_nb.pipelines.kernel import Kernel
 from orchestration_nb.pipelines.limits import Limits
 from orchestration_nb.pipelines.metering import Meter
 from orchestration_nb.pipelines.order import Order
 from orchestration_nb.pipelines.outcome import Begun, NotebookRun, Watcher
-from orchestration_nb.pipelines.record import Record, beginning, code_cells
+from orchestration_nb.pipelines.record import Record, beginning
+from orchestration_nb.pipelines.seams import Resumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Attempt:
     pipeline_id: PipelineId
     root: PipelineId
     """The first of those that go on with each other."""
+    resumed: Resumed
+    """What it goes on with."""
     number: int
     """Which try of the same it is, from 1."""
     copy: Path
@@ -88,7 +92,8 @@ class Attempt:
             spent=self.meter,
             limits=self.limits,
             stop=self.stop,
-            restored=order.resumed.cells if self.number == order.resumed.attempt else {},
+            restored=self.resumed.cells,
+            keep={number: order.seams.keep(number, cell) for number, cell in enumerate(code_cells(notebook), start=1)},
         )
 
     def _begin(self, record: Record, notebook: Any) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestration_nb.errors import UsageError
 from orchestration_nb.ids import PipelineId
 from orchestration_nb.ledger import Ledger
+from orchestration_nb.pipelines.holding import ChainHold
 from orchestration_nb.pipelines.seams import Resumed
 from orchestration_nb.terminal import records
 
 _LISTS = '`orchestrate sql "SELECT pipeline_id, notebook, status FROM pipelines"` lists them.'
+
+_CHAIN = "select pipeline_id, status from pipelines where pipeline_id = $root or resumes = $root order by pipeline_id"
 
 
 def find_pipeline(ledger: Ledger, name: str, notebook: str | None = None) -> dict[str, Any]:
@@ -43,13 +47,16 @@ def find_pipeline(ledger: Ledger, name: str, notebook: str | None = None) -> dic
     return records(found)[0]
 
 
-def earlier_run(ledger: Ledger, name: str, notebook: str) -> Resumed:
+def earlier_run(
+    ledger: Ledger, name: str, notebook: str, *, hold: Callable[[PipelineId], ChainHold] | None = None
+) -> Resumed:
     """What a pipeline run that is resumed was given.
 
     Args:
         ledger: Where it stands.
         name: As for :func:`find_pipeline`.
         notebook: The notebook that is to go on, relative to the workspace.
+        hold: Makes sure that nobody else goes on with it, given the first of the chain.
 
     Raises:
         UsageError: If there is none, it is one of another notebook, it is under way, or it is done.
@@ -58,20 +65,39 @@ def earlier_run(ledger: Ledger, name: str, notebook: str) -> Resumed:
     which = f"The pipeline run {row['pipeline_id']}"
     if row["notebook"] != notebook:
         raise UsageError(f"{which} is one of {row['notebook']}, not of {notebook}.")
-    if row["status"] == "running":
-        raise UsageError(f"{which} is under way.", hint="Wait for its end, or stop its process.")
-    if row["status"] == "done":
-        raise UsageError(f"{which} is done; there is nothing to go on with.")
-    root = row["resumes"] or row["pipeline_id"]
+    root = PipelineId(row["resumes"] or row["pipeline_id"])
+    _refuse_needless(ledger, root)
+    held = None if hold is None else hold(root)
+    try:
+        if held is not None:
+            _refuse_needless(ledger, root)  # while it was waited for, somebody else may have gone on with it
+        return _gone_on_with(ledger, row, root, held)
+    except BaseException:
+        if held is not None:
+            held.release()
+        raise
+
+
+def _refuse_needless(ledger: Ledger, root: PipelineId) -> None:
+    for row in records(ledger.sql(_CHAIN, {"root": root})):
+        which = f"The pipeline run {row['pipeline_id']}"
+        if row["status"] == "running":
+            raise UsageError(f"{which} is under way.", hint="Wait for its end, or stop its process.")
+        if row["status"] == "done":
+            raise UsageError(f"{which} is done; there is nothing to go on with.")
+
+
+def _gone_on_with(ledger: Ledger, row: Mapping[str, Any], root: PipelineId, held: ChainHold | None) -> Resumed:
     attempts = ledger.sql(
         "select max(attempt) as n from pipelines where pipeline_id = $root or resumes = $root", {"root": root}
     )
     return Resumed(
-        root=PipelineId(root),
+        root=root,
         attempt=int(attempts["n"].iloc[0]) + 1,
         parameters={key: json.loads(value) for key, value in (row["parameters"] or {}).items()},
         tags=dict(row["tags"] or {}),
         budget_usd=row["budget_usd"],
+        hold=held,
     )
 
 

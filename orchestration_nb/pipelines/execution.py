@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 
 from orchestration_nb.clock import Clock
 from orchestration_nb.pipeline_events import CellStatus, NotebookStatus
-from orchestration_nb.pipelines.files import write_notebook
+from orchestration_nb.pipelines.files import is_code, write_notebook
 from orchestration_nb.pipelines.kernel import Kernel
 from orchestration_nb.pipelines.limits import TIMEOUTS, Limits, Stopped
 from orchestration_nb.pipelines.outcome import CellEnded, SpentSoFar, Watcher, status_of_error
-from orchestration_nb.pipelines.record import Record, is_code, title_of
+from orchestration_nb.pipelines.record import Record, title_of
 from orchestration_nb.pipelines.scrubbing import Scrubber
 from orchestration_nb.pipelines.seams import RestoredCell
 
@@ -57,6 +57,8 @@ class Execution:
     stop: asyncio.Event
     """Set when a signal asks for the end."""
     restored: Mapping[int, RestoredCell] = field(default_factory=dict)
+    keep: Mapping[int, str] = field(default_factory=dict)
+    """What the kernel executes silently after a cell, by its number, that has ended well."""
     cells: list[CellEnded] = field(default_factory=list)
     failure: Failure = field(default_factory=Failure)
     """What stopped it."""
@@ -114,6 +116,8 @@ class Execution:
             failure = await self._restore(client, kernel, self.restored[number], place)
         else:
             failure = await self._outcome(client, kernel, place, number)
+            if not failure.error_type:
+                await self._keep(client, kernel, number, place)
         return CellEnded(
             number=number,
             title=self.scrubber.text(title_of(cell)),
@@ -135,19 +139,32 @@ class Execution:
 
     async def _restore(self, client: Any, kernel: Kernel, held: RestoredCell, place: int) -> Failure:
         """Executes silently what stands for a cell, and shows what the cell had put out."""
+        cell = self.notebook.cells[place]
+        failure, outputs = await self._silently(client, kernel, held.source, place)
+        cell.outputs = list(outputs if failure.error_type else held.outputs)
+        cell.execution_count = held.execution_count
+        return failure
+
+    async def _keep(self, client: Any, kernel: Kernel, number: int, place: int) -> None:
+        """Keeps what a cell leaves behind; where that cannot be, it is said, and the cell has ended well."""
+        failure, _ = await self._silently(client, kernel, self.keep.get(number, ""), place)
+        if failure.error_type:
+            because = failure.error.strip().splitlines()[-1].removeprefix(f"{failure.error_type}: ")
+            self.watcher.said(self.scrubber.text(f"Nothing is kept of cell {number}: {because}"))
+
+    async def _silently(self, client: Any, kernel: Kernel, source: str, place: int) -> tuple[Failure, list[Any]]:
+        """Executes something in the place of a cell that is no cell of the notebook; returns what it put out."""
         from nbformat.v4 import new_code_cell  # noqa: PLC0415
 
-        cell, failure = self.notebook.cells[place], Failure()
-        if held.source.strip():
-            self.notebook.cells[place] = new_code_cell(held.source)  # type: ignore[no-untyped-call]
-            try:
-                failure = await self._outcome(client, kernel, place, None)
-            finally:
-                stand_in, self.notebook.cells[place] = self.notebook.cells[place], cell
-        cell.outputs, cell.execution_count = list(held.outputs), held.execution_count
-        if failure.error_type:
-            cell.outputs = list(stand_in.outputs)
-        return failure
+        cell = self.notebook.cells[place]
+        if not source.strip():
+            return Failure(), []
+        self.notebook.cells[place] = new_code_cell(source)  # type: ignore[no-untyped-call]
+        try:
+            failure = await self._outcome(client, kernel, place, None)
+        finally:
+            stand_in, self.notebook.cells[place] = self.notebook.cells[place], cell
+        return failure, list(stand_in.outputs)
 
     async def _outcome(self, client: Any, kernel: Kernel, place: int, number: int | None) -> Failure:
         """Executes a cell, and says how it ended."""

@@ -140,6 +140,16 @@ def tagged(cell: Any) -> list[str]:
     return list(cell.metadata.get("tags", ()))
 
 
+def code_cells(notebook: Any) -> list[Any]:
+    """The cells that are run: code that is not blank, and not tagged to be skipped."""
+    return [cell for cell in notebook.cells if is_code(cell)]
+
+
+def is_code(cell: Any) -> bool:
+    """Whether a cell is run."""
+    return cell.cell_type == "code" and bool(cell.source.strip()) and "skip-execution" not in tagged(cell)
+
+
 def executed_copy(notebook: Path, *, folder: Path | None, workspace: Path, now: datetime) -> Path:
     """Where the executed copy goes: ``NAME-20260131T120000.ipynb``, a new file each time, never the notebook itself.
 

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Final
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.ids import PipelineId, new_id
 from orchestration_nb.pipelines.files import executed_copy
+from orchestration_nb.pipelines.holding import ChainHold, hold_chain
 from orchestration_nb.pipelines.kernel import Kernel
 from orchestration_nb.pipelines.limits import Limits, signals
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.order import Order, order_of
 from orchestration_nb.pipelines.outcome import NOT_RETRIED, NotebookRun, Unwatched, Watcher
-from orchestration_nb.pipelines.seams import SEAMS, Seams
+from orchestration_nb.pipelines.seams import Resumed, Seams
+from orchestration_nb.pipelines.wiring import SEAMS
 
 if TYPE_CHECKING:
     from orchestration_nb.pipelines.metering import Meter
@@ -64,7 +66,11 @@ def run_notebook(
         JournalWriteError: If the ledger cannot be written.
     """
     order = order_of(path.resolve(), options or RunOptions(), environ or {}, clock or SystemClock(), seams)
-    return _Attempts(order=order, watcher=watcher or Unwatched()).outcome()
+    attempts = _Attempts(order=order, watcher=watcher or Unwatched())
+    try:
+        return attempts.outcome()
+    finally:
+        attempts.let_go()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -77,6 +83,14 @@ class _Attempts:
     dice: random.Random = field(default_factory=random.SystemRandom)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     loop: asyncio.AbstractEventLoop | None = None
+    hold: ChainHold | None = None
+    """That nobody else runs this pipeline, from its first attempt on."""
+
+    def let_go(self) -> None:
+        """Lets others go on with it."""
+        hold = self.hold or self.order.resumed.hold
+        if hold is not None:
+            hold.release()
 
     def outcome(self) -> NotebookRun:
         """Runs them on an event loop of their own, in a thread of its own where this one's loop is running."""
@@ -108,8 +122,6 @@ class _Attempts:
             ends_s=None if options.timeout_s is None else clock.monotonic() + options.timeout_s,
         )
         root, begun_at = self.order.resumed.root, clock.now()
-        for sentence in self.order.resumed.said:
-            self.watcher.said(sentence)
         with signals(self.stop):
             for attempt in range(first, first + options.retries + 1):
                 done = self._after(await self._attempt(attempt, root, limits))
@@ -136,12 +148,15 @@ class _Attempts:
 
     async def _attempt(self, attempt: int, root: PipelineId | None, limits: Limits) -> NotebookRun:
         order, pipeline_id = self.order, PipelineId(new_id())
+        resumed = self._resumed(attempt, root)
         root = root or pipeline_id
+        self.hold = self.hold or resumed.hold or hold_chain(order.workspace, root)
         copy = executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=order.clock.now())
         with order.scrubber.sink(sys.stderr) as speaks_to:
             kernel = Kernel(order.kernel, order.path.parent)
             try:
-                await kernel.start(order.environ(pipeline_id, root), speaks_to=speaks_to)
+                environ = order.environ(pipeline_id, root, resumed)
+                await kernel.start(environ, speaks_to=speaks_to, **self.hold.kernel_arguments())
                 from orchestration_nb.pipelines.attempt import Attempt  # noqa: PLC0415 - loads while the kernel starts
                 from orchestration_nb.pipelines.metering import Meter  # noqa: PLC0415
 
@@ -150,6 +165,7 @@ class _Attempts:
                     order=order,
                     pipeline_id=pipeline_id,
                     root=root,
+                    resumed=resumed,
                     number=attempt,
                     copy=copy,
                     watcher=self.watcher,
@@ -159,6 +175,15 @@ class _Attempts:
                 ).run(kernel)
             finally:
                 await kernel.end()
+
+    def _resumed(self, attempt: int, root: PipelineId | None) -> Resumed:
+        """What an attempt goes on with: what was asked for, or the attempt that has just failed."""
+        resumed = self.order.resumed
+        if root is not None and attempt > resumed.attempt:
+            resumed = self.order.gone_on_with(Resumed(root=root, attempt=attempt))
+        for sentence in resumed.said:
+            self.watcher.said(sentence)
+        return resumed
 
     def _after(self, done: NotebookRun) -> NotebookRun:
         """Lets others look at a run that has ended; what goes wrong there is said, and the run stays what it was."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import queue
 import signal
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -58,17 +59,23 @@ class Kernel:
         self._process: Any = None
         self._memory = MemoryWatch()
 
-    async def start(self, environ: Mapping[str, str], *, speaks_to: int | None = None) -> None:
+    async def start(self, environ: Mapping[str, str], *, speaks_to: int | None = None, **process: Any) -> None:
         """Starts the process; it answers some time later.
 
         Args:
             environ: Its environment.
             speaks_to: File descriptor for what it says outside its cells; ``None``: this process's own.
+            **process: Further arguments of ``subprocess.Popen``.
         """
         _talk_by_files(self.manager)
         spoken = {} if speaks_to is None else {"stdout": speaks_to, "stderr": speaks_to}
         arguments = list(NO_HISTORY) if self.manager.ipykernel else []
-        await self.manager.start_kernel(extra_arguments=arguments, cwd=str(self._folder), env=dict(environ), **spoken)
+        with warnings.catch_warnings():
+            # What the child does before it becomes the kernel is one call of the system: no lock of ours is in its way.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            await self.manager.start_kernel(
+                extra_arguments=arguments, cwd=str(self._folder), env=dict(environ), **spoken, **process
+            )
         self._process = getattr(self.manager.provisioner, "process", None)
 
     async def connect(self) -> None:

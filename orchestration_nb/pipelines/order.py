@@ -12,6 +12,7 @@ from typing import Any, Final
 from orchestration_nb.clock import Clock
 from orchestration_nb.ids import PipelineId
 from orchestration_nb.pipelines.files import Sketch, read_notebook, sketched
+from orchestration_nb.pipelines.holding import hold_chain
 from orchestration_nb.pipelines.kernel import kernel_name
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.parameters import UnreadableParametersError, checked, declared, inject
@@ -23,7 +24,9 @@ _INHERITED: Final = frozenset(
     {
         "ORCHESTRATE_RESUME",
         "ORCHESTRATE_PIPELINE",
+        "ORCHESTRATE_DAG",
         "ORCHESTRATE_PIPELINE_ROOT",
+        "ORCHESTRATE_PIPELINE_RESTORED",
         "ORCHESTRATE_PIPELINE_BUDGET",
         "ORCHESTRATE_PIPELINE_TAGS",
         "ORCHESTRATE_SECRETS",
@@ -68,7 +71,14 @@ class Order:
         """
         return _prepared(self.path, self.text, self.options.parameters)
 
-    def environ(self, pipeline_id: PipelineId, root: PipelineId) -> dict[str, str]:
+    def gone_on_with(self, resumed: Resumed) -> Resumed:
+        """The same run gone on with: which cells of it are restored."""
+        asked = Resumption(
+            workspace=self.workspace, path=self.path, notebook=self.notebook(), options=self.options, earlier=resumed
+        )
+        return self.seams.restore(asked)
+
+    def environ(self, pipeline_id: PipelineId, root: PipelineId, resumed: Resumed) -> dict[str, str]:
         """The environment of a kernel of this order."""
         options = self.options
         inherited = {name: value for name, value in os.environ.items() if name not in _INHERITED}
@@ -86,7 +96,7 @@ class Order:
             told["ORCHESTRATE_MODELS"] = "sim"
         if self.scrubber.resolved:
             told["ORCHESTRATE_SECRETS"] = ",".join(self.scrubber.resolved)
-        return {**inherited, **self.resumed.environ, **self.more, **self.scrubber.resolved, **told}
+        return {**inherited, **resumed.environ, **self.more, **self.scrubber.resolved, **told}
 
 
 def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Clock, seams: Seams) -> Order:
@@ -105,24 +115,27 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
             tags={**resumed.tags, **options.tags},
             budget_usd=resumed.budget_usd if options.budget_usd is None else options.budget_usd,
         )
-    options = replace(options, parameters=_checked(sketch, options.parameters))
-    scrubber = seams.scrub(options.secrets)
-    if options.resumes is not None:
-        notebook = _prepared(path, sketch.text, options.parameters)
-        asked = Resumption(workspace=workspace, path=path, notebook=notebook, options=options, earlier=resumed)
-        resumed = seams.restore(asked)
-    return Order(
-        path=path,
-        workspace=workspace,
-        text=sketch.text,
-        kernel=kernel_name(sketch),
-        options=options,
-        more=more,
-        clock=clock,
-        seams=seams,
-        scrubber=scrubber,
-        resumed=resumed,
-    )
+    try:
+        options = replace(options, parameters=_checked(sketch, options.parameters))
+        order = Order(
+            path=path,
+            workspace=workspace,
+            text=sketch.text,
+            kernel=kernel_name(sketch),
+            options=options,
+            more=more,
+            clock=clock,
+            seams=seams,
+            scrubber=seams.scrub(options.secrets),
+            resumed=resumed,
+        )
+        if resumed.root is None:
+            return order
+        return replace(order, resumed=replace(order.gone_on_with(resumed), hold=resumed.hold))
+    except BaseException:
+        if resumed.hold is not None:
+            resumed.hold.release()
+        raise
 
 
 def relative_to(path: Path, workspace: Path) -> str:
@@ -143,7 +156,7 @@ def _earlier(workspace: Path, name: str, notebook: str) -> Resumed:
     from orchestration_nb.ledger import Ledger  # noqa: PLC0415 - loads DuckDB and pandas when it is asked
     from orchestration_nb.pipelines.chain import earlier_run  # noqa: PLC0415
 
-    return earlier_run(Ledger(workspace), name, notebook)
+    return earlier_run(Ledger(workspace), name, notebook, hold=lambda root: hold_chain(workspace, root))
 
 
 def _prepared(path: Path, text: str, parameters: Mapping[str, Any]) -> Any:

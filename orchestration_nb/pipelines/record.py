@@ -115,16 +115,6 @@ def beginning(
     )
 
 
-def code_cells(notebook: Any) -> list[Any]:
-    """The cells that are run: code that is not blank, and not tagged to be skipped."""
-    return [cell for cell in notebook.cells if is_code(cell)]
-
-
-def is_code(cell: Any) -> bool:
-    """Whether a cell is run."""
-    return cell.cell_type == "code" and bool(cell.source.strip()) and "skip-execution" not in tagged(cell)
-
-
 def title_of(cell: Any) -> str:
     """A cell's first line."""
     return str(cell.source.strip().partition("\n")[0].strip())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration_nb.ids import PipelineId
+from orchestration_nb.pipelines.holding import ChainHold
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.outcome import NotebookRun
 from orchestration_nb.pipelines.scrubbing import Scrubber, scrubber
@@ -43,6 +44,8 @@ class Resumed:
     """Further variables of the environment for the kernel."""
     said: Sequence[str] = ()
     """What was done, in sentences."""
+    hold: ChainHold | None = None
+    """That nobody else runs the chain; whoever has this lets go of it at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,8 @@ Scrub = Callable[[Mapping[str, str]], Scrubber]
 """Resolves references (name to ``env:VAR``, ``file:PATH``, ...) and returns what keeps their values out."""
 Restore = Callable[[Resumption], Resumed]
 """Says which cells of a resumed notebook are restored, and how."""
+Keep = Callable[[int, Any], str]
+"""What the kernel executes silently once a code cell (its number, the cell) has ended well; empty: nothing."""
 AfterRun = Callable[[NotebookRun], NotebookRun | str | None]
 """Called after a pipeline run's end is journalled. It may return the run with more said of it (its report), or a
 sentence to be shown; a failure of it is said and changes nothing else."""
@@ -73,21 +78,16 @@ def nothing_restored(resumption: Resumption) -> Resumed:
     return resumption.earlier
 
 
+def nothing_kept(_number: int, _cell: Any) -> str:
+    """The default: nothing is kept of a cell but its outputs."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
     """What others do for a headless run."""
 
     scrub: Scrub = scrubber
     restore: Restore = nothing_restored
+    keep: Keep = nothing_kept
     after_run: tuple[AfterRun, ...] = ()
-
-
-def watched(done: NotebookRun) -> str | None:
-    """Looks at a run as ``[watch]`` says, and says what is wrong with it."""
-    from orchestration_nb.pipelines.watch import check  # noqa: PLC0415 - once the run is over
-
-    return check(done)
-
-
-SEAMS = Seams(after_run=(watched,))
-"""What a headless run has unless it is told otherwise."""

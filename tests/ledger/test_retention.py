@@ -72,6 +72,24 @@ class TestPrune:
             ledger.prune(-1)
 
 
+def test_files_of_artifacts_that_nothing_names_any_more_go_with_them(
+    ledger: Ledger, write: Write, tmp_path: Path
+) -> None:
+    long_ago = happened.now() - timedelta(days=40)
+    folder = tmp_path / ".orchestrate" / "artifacts" / "p"
+    folder.mkdir(parents=True)
+    for name in ("older", "newest", "not yet journalled"):
+        (folder / name).write_text(SECRET)
+        if name != "not yet journalled":
+            os.utime(folder / name, (long_ago.timestamp(), long_ago.timestamp()))
+    write(
+        happened.artifact("scores", path="artifacts/p/older", saved_at=long_ago - timedelta(days=1)),
+        happened.artifact("scores", path="artifacts/p/newest", saved_at=long_ago),
+    )
+    ledger.prune(30)
+    assert {path.name for path in folder.iterdir()} == {"newest", "not yet journalled"}
+
+
 def test_headless_runs_go_with_their_cells_and_the_newest_artifact_stays(ledger: Ledger, write: Write) -> None:
     long_ago = happened.now() - timedelta(days=40)
     write(
