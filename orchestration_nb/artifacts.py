@@ -28,6 +28,7 @@ from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.ids import PipelineId, new_id
 from orchestration_nb.parquet import read_frame, same, write_frame
 from orchestration_nb.pipeline_events import ArtifactFormat, ArtifactSaved
+from orchestration_nb.secrecy import secrecy_of_process
 from orchestration_nb.state import private_folder
 from orchestration_nb.state.folder import FOLDER_NAME
 from orchestration_nb.whence import pipeline_id, pipeline_root
@@ -180,6 +181,7 @@ def _keep(name: str, value: Any, *, cell: int | None) -> None:
     if not _NAME.fullmatch(name):
         raise _no_name(name)
     workspace, own = Workspace.current(), pipeline_id()
+    _refuse_secrets(name, value)
     form, write = _how_kept(name, value)
     path, digest, size = _written(workspace.folder, name, own or f"session-{_SESSION}", form, write)
     event = ArtifactSaved(
@@ -197,6 +199,16 @@ def _keep(name: str, value: Any, *, cell: int | None) -> None:
         workspace.services.journal.write(event)
 
     wait(workspace.engine.submit(journalled()))
+
+
+def _refuse_secrets(name: str, value: Any) -> None:
+    """A file that others read must not hold a secret of this run; without one it would not be what was saved."""
+    secrecy = secrecy_of_process()
+    if secrecy is None:
+        return
+    text = value.to_csv() if hasattr(value, "to_csv") else value if isinstance(value, str) else repr(value)
+    if secrecy.finds(text):
+        raise UsageError(f"The artifact {name!r} holds a secret of this run.", hint="Leave it out, and save the rest.")
 
 
 def _how_kept(name: str, value: Any) -> tuple[ArtifactFormat, Callable[[Path], Any]]:

@@ -19,6 +19,7 @@ from orchestration_nb.cost.cache import CachedReply
 from orchestration_nb.engine.services import EarlierReply, Place
 from orchestration_nb.ids import CallId
 from orchestration_nb.ledger import EarlierCall
+from orchestration_nb.secrecy import is_scrubbed
 
 
 class JournalledReplies:
@@ -86,6 +87,8 @@ class JournalledReplies:
         if call.lost:
             self._lost[place].append(call.call_id)
             return
+        if is_scrubbed(call.reply or ""):
+            return  # what was said is not known any more: it is asked again
         reply = _reply(call)
         if call.paid:
             self._newest[call.cache_key] = reply

@@ -48,6 +48,8 @@ class PipelineStarted:
     """Name of the schedule that started it."""
     due_at: datetime | None = None
     """The time for which the schedule started it."""
+    models: Literal["sim"] | None = None
+    """``sim``: every model was simulated."""
     dag: str | None = None
     """The graph of notebooks that it is a part of, and the run of that graph: ``nightly:0198...``."""
     copy: str

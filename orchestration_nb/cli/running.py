@@ -23,6 +23,15 @@ from orchestration_nb.cli.application import (
     say,
     workspace_of,
 )
+from orchestration_nb.cli.flags import (
+    BudgetFlag,
+    ParameterFlag,
+    ParamsFlag,
+    RetriesFlag,
+    SecretFlag,
+    TagFlag,
+    TimeoutFlag,
+)
 from orchestration_nb.cli.narrating import narrator_for
 from orchestration_nb.cli.several import run_several
 from orchestration_nb.config import find_workspace
@@ -49,26 +58,15 @@ def run(  # noqa: PLR0913, PLR0917 - a flag for each option of a run
     notebooks: Annotated[
         list[Path] | None, typer.Argument(metavar="NOTEBOOK...", help="The notebooks; they are only read.")
     ] = None,
-    parameter: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter; may be repeated.")
-    ] = None,
-    params: Annotated[Path | None, typer.Option("--params", help="A .yaml or .json file of parameters.")] = None,
-    budget: Annotated[
-        float | None, typer.Option("--budget", help="The most that all its runs together may spend, in US dollars.")
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", help="The most seconds for the whole, retries included.")
-    ] = None,
+    parameter: ParameterFlag = None,
+    params: ParamsFlag = None,
+    budget: BudgetFlag = None,
+    timeout: TimeoutFlag = None,
     cell_timeout: Annotated[float | None, typer.Option("--cell-timeout", help="The most seconds for a cell.")] = None,
-    retries: Annotated[int, typer.Option("--retries", help="How many times a run that failed is begun anew.")] = 0,
+    retries: RetriesFlag = 0,
     out: OutOption = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="Kept with every run; may be repeated.")
-    ] = None,
-    secret: Annotated[
-        list[str] | None,
-        typer.Option("--secret", metavar="NAME=WHERE", help="A secret by reference, such as TOKEN=env:MY_TOKEN."),
-    ] = None,
+    tag: TagFlag = None,
+    secret: SecretFlag = None,
     resume: Annotated[
         str | None, typer.Option("--resume", help="A pipeline run to go on with: its id, or last.")
     ] = None,

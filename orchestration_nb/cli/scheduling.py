@@ -18,6 +18,15 @@ from orchestration_nb.cli.application import (
     print_rows,
     say,
 )
+from orchestration_nb.cli.flags import (
+    BudgetFlag,
+    ParameterFlag,
+    ParamsFlag,
+    RetriesFlag,
+    SecretFlag,
+    TagFlag,
+    TimeoutFlag,
+)
 from orchestration_nb.clock import SystemClock
 from orchestration_nb.errors import UsageError
 
@@ -46,25 +55,14 @@ def add(  # noqa: PLR0913, PLR0917 - a flag for each rule of a schedule
         Literal["skip", "queue", "allow"],
         typer.Option("--overlap", help="What comes due while the run before is under way: left out, kept, or run."),
     ] = "skip",
-    retries: Annotated[
-        int, typer.Option("--retries", min=0, help="How many times a run that failed is begun anew.")
-    ] = 0,
+    retries: RetriesFlag = 0,
     jitter: Annotated[float, typer.Option("--jitter", min=0, help="Begin later by up to so many seconds.")] = 0,
-    parameter: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A parameter; may be repeated.")
-    ] = None,
-    params: Annotated[Path | None, typer.Option("--params", help="A .yaml or .json file of parameters.")] = None,
-    budget: Annotated[
-        float | None, typer.Option("--budget", help="The most that each due time may spend, in US dollars.")
-    ] = None,
-    timeout: Annotated[float | None, typer.Option("--timeout", help="The most seconds for the whole.")] = None,
-    secret: Annotated[
-        list[str] | None,
-        typer.Option("--secret", metavar="NAME=WHERE", help="A secret by reference, such as TOKEN=env:MY_TOKEN."),
-    ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="Kept with every run; may be repeated.")
-    ] = None,
+    parameter: ParameterFlag = None,
+    params: ParamsFlag = None,
+    budget: BudgetFlag = None,
+    timeout: TimeoutFlag = None,
+    secret: SecretFlag = None,
+    tag: TagFlag = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run a notebook at the times of a cron expression; `orchestrate scheduler` is the service that does it."""

@@ -130,9 +130,9 @@ alter table runs add column pipeline_id varchar;
 create table pipelines (
     pipeline_id varchar not null, notebook varchar, digest varchar, cells bigint, parameters map(varchar, varchar),
     secrets map(varchar, varchar), tags map(varchar, varchar), budget_usd double, attempt bigint, resumes varchar,
-    schedule varchar, due_at timestamp, dag varchar, copy varchar, "user" varchar, started_at timestamp, pid bigint,
-    package_version varchar, segment varchar, status varchar not null, error_type varchar, error varchar,
-    cells_done bigint, finished_at timestamp);
+    schedule varchar, due_at timestamp, models varchar, dag varchar, copy varchar, "user" varchar,
+    started_at timestamp, pid bigint, package_version varchar, segment varchar, status varchar not null,
+    error_type varchar, error varchar, cells_done bigint, finished_at timestamp);
 create table cells (
     pipeline_id varchar not null, cell bigint not null, cell_id varchar, title varchar, digest varchar,
     started_at timestamp, status varchar not null, error_type varchar, error varchar, finished_at timestamp);
@@ -345,8 +345,8 @@ _PIPELINE_STARTED = Load(
     columns=_columns("""
         pipeline_id varchar; notebook varchar; digest varchar; cells bigint; parameters map(varchar, varchar);
         secrets map(varchar, varchar); tags map(varchar, varchar); budget_usd double; attempt bigint; resumes varchar;
-        schedule varchar; due_at timestamp; dag varchar; copy varchar; user varchar; started_at timestamp; pid bigint;
-        package_version varchar; segment varchar"""),
+        schedule varchar; due_at timestamp; models varchar; dag varchar; copy varchar; user varchar;
+        started_at timestamp; pid bigint; package_version varchar; segment varchar"""),
     required=("pipeline_id", "started_at"),
     into=("insert into pipelines by name select *, 'running' as status from staged_pipeline_started",),
 )

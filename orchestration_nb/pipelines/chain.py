@@ -96,6 +96,8 @@ def _gone_on_with(ledger: Ledger, row: Mapping[str, Any], root: PipelineId, held
         attempt=int(attempts["n"].iloc[0]) + 1,
         parameters={key: json.loads(value) for key, value in (row["parameters"] or {}).items()},
         tags=dict(row["tags"] or {}),
+        secrets=dict(row["secrets"] or {}),
+        models=row["models"],
         budget_usd=row["budget_usd"],
         hold=held,
     )

@@ -7,9 +7,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from orchestration_nb.clock import Clock
+from orchestration_nb.errors import UsageError
 from orchestration_nb.ids import PipelineId
 from orchestration_nb.pipelines.files import Sketch, read_notebook, sketched
 from orchestration_nb.pipelines.holding import hold_chain
@@ -113,6 +114,8 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
             options,
             parameters={**resumed.parameters, **options.parameters},
             tags={**resumed.tags, **options.tags},
+            secrets={**resumed.secrets, **options.secrets},
+            models=_models(resumed, options),
             budget_usd=resumed.budget_usd if options.budget_usd is None else options.budget_usd,
         )
     try:
@@ -136,6 +139,20 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
         if resumed.hold is not None:
             resumed.hold.release()
         raise
+
+
+def _models(resumed: Resumed, options: RunOptions) -> Literal["sim"] | None:
+    """A simulated run goes on simulated, and a real one real: else what one left would be taken for the other's.
+
+    Raises:
+        UsageError: If a run that asked real models is to go on with simulated ones.
+    """
+    if options.models == "sim" and resumed.models is None:
+        raise UsageError(
+            "The run that is resumed asked real models, and cannot go on with simulated ones.",
+            hint="Leave --models sim away, or run the notebook anew with it.",
+        )
+    return resumed.models
 
 
 def relative_to(path: Path, workspace: Path) -> str:

@@ -106,6 +106,7 @@ def beginning(
         resumes=None if root == pipeline_id else root,
         schedule=options.schedule,
         due_at=options.due_at,
+        models="sim" if order.simulated else None,
         dag=options.dag,
         copy=relative_to(copy, order.workspace),
         user=user_name(load_settings(order.workspace).user),

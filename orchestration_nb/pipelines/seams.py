@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from orchestration_nb.ids import PipelineId
 from orchestration_nb.pipelines.holding import ChainHold
@@ -36,6 +36,10 @@ class Resumed:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Those of the earlier run; what is given anew goes before them."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Where the earlier run's secrets come from; what is given anew goes before them."""
+    models: Literal["sim"] | None = None
+    """Whether every model was simulated, and will be."""
     budget_usd: float | None = None
     """The earlier run's, which holds unless another one is given."""
     cells: Mapping[int, RestoredCell] = field(default_factory=dict)

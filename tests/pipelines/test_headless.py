@@ -57,7 +57,8 @@ def test_every_cell_runs_and_the_copy_holds_what_it_put_out(tmp_path: Path) -> N
     assert outputs(done.copy, 3) == f"{tmp_path} {path}\n"
     assert path.read_bytes() == before
     assert done.copy.parent == tmp_path / ".orchestrate" / "runs"
-    assert list(done.copy.parent.iterdir()) == [done.copy]
+    assert sorted(done.copy.parent.iterdir()) == sorted([done.copy, done.copy.with_suffix(".html")])
+    assert done.report == done.copy.with_suffix(".html")
     runs = Ledger(tmp_path).sql("select notebook, status from runs")
     assert runs.to_dict("records") == [{"notebook": "weekly.ipynb", "status": "done"}]
 
