@@ -28,7 +28,9 @@ from orchestration_nb.cli.flags import (
     TimeoutFlag,
 )
 from orchestration_nb.clock import SystemClock
+from orchestration_nb.config import load_settings
 from orchestration_nb.errors import UsageError
+from orchestration_nb.pages.figures import count
 
 if TYPE_CHECKING:
     from orchestration_nb.pipelines.schedules import Schedule, ScheduleBook
@@ -173,6 +175,24 @@ def export_(
 
 
 @app.command()
+def watch(workspace: WorkspaceOption = None) -> None:
+    """Raise an alert for each scheduled run that has not begun by its time and the grace of [watch].
+
+    For a cron job or a monitor beside the schedulers: exit code 1 where a run is newly missing, 0 otherwise.
+    """
+    from orchestration_nb.pipelines.overdue import overdue  # noqa: PLC0415 - loads DuckDB and pandas
+    from orchestration_nb.pipelines.schedules import ScheduleBook  # noqa: PLC0415
+    from orchestration_nb.pipelines.watch import missing  # noqa: PLC0415
+
+    folder = folder_of(workspace)
+    if "watch" not in load_settings(folder).model_fields_set:
+        raise UsageError(f"{folder} watches nothing.", hint="Write [watch] into orchestrate.toml.")
+    said = missing(folder, overdue(ScheduleBook(folder)))
+    say(said or "No scheduled run is missing that was not told of before.")
+    raise typer.Exit(1 if said else 0)
+
+
+@app.command()
 def scheduler(workspace: WorkspaceOption = None) -> None:
     """Begin what is due, until SIGTERM or Ctrl-C; then its runs are asked to cancel and are booked.
 
@@ -185,8 +205,12 @@ def scheduler(workspace: WorkspaceOption = None) -> None:
     folder = folder_of(workspace)
     book, owners = _book(workspace), Owners(folder)
     try:
-        names = [listed.schedule.name for listed in book.listed()]
-        _tell(f"{len(names)} schedules of {folder}: {', '.join(names)}." if names else f"{folder} has no schedule yet.")
+        names = [each.schedule.name for each in book.listed()]
+        _tell(
+            f"{count(len(names), 'schedule')} of {folder}: {', '.join(names)}."
+            if names
+            else f"{folder} has no schedule yet."
+        )
         asyncio.run(Scheduler(book, ProcessLauncher(folder), owners, _tell).serve())
         _tell("Ended.")
     finally:

@@ -115,46 +115,68 @@ def diff(ledger: Ledger, left: str, right: str, *, workspace: Path) -> PipelineD
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Code:
+    """A code cell of one run."""
+
+    number: int
+    title: str
+    digest: str
+    source: str | None
+    """``None`` where the executed copy is gone, so that only what ran is known, by its digest."""
+
+
 def _cells(first: PipelineDetails, second: PipelineDetails, workspace: Path) -> list[CellChange]:
-    sources = [_sources(details, workspace) for details in (first, second)]
-    left, right = ([str(cell["digest"]) for cell in details.cells] for details in (first, second))
-    same = difflib.SequenceMatcher(a=left, b=right, autojunk=False).get_opcodes()
-    places = [
-        (ours, theirs)
-        for what, a, b, c, d in same
+    left, right = (_code(details, workspace) for details in (first, second))
+    if any(cell.source is None for cell in (*left, *right)):  # compared by what the ledger knows of both
+        left, right = (_started(details) for details in (first, second))
+    matcher = difflib.SequenceMatcher(
+        a=[cell.digest for cell in left], b=[cell.digest for cell in right], autojunk=False
+    )
+    return [
+        _change(ours, theirs)
+        for what, a, b, c, d in matcher.get_opcodes()
         if what != "equal"
-        for ours, theirs in zip_longest(first.cells[a:b], second.cells[c:d])
+        for ours, theirs in zip_longest(left[a:b], right[c:d])
     ]
-    return [_cell(ours, theirs, sources) for ours, theirs in places]
 
 
-def _cell(ours: Row | None, theirs: Row | None, sources: Sequence[Mapping[int, str]]) -> CellChange:
-    one = ours or theirs
+def _change(ours: _Code | None, theirs: _Code | None) -> CellChange:
+    one = theirs or ours
     assert one is not None
-    texts = [
-        held.get(row["cell"]) if row is not None else "" for row, held in zip((ours, theirs), sources, strict=True)
-    ]
     lines: list[str] = []
-    if texts[0] is not None and texts[1] is not None:
-        unified = difflib.unified_diff(texts[0].splitlines(), texts[1].splitlines(), lineterm="", n=1)
+    if one.source is not None:
+        before, after = ((cell.source or "").splitlines() if cell is not None else [] for cell in (ours, theirs))
+        unified = difflib.unified_diff(before, after, lineterm="", n=1)
         lines = [line for line in unified if not line.startswith(("---", "+++", "@@"))]
     return CellChange(
         what="changed" if ours and theirs else "removed" if ours else "added",
-        left=ours["cell"] if ours else None,
-        right=theirs["cell"] if theirs else None,
-        title=str((theirs or one)["title"]),
+        left=ours.number if ours else None,
+        right=theirs.number if theirs else None,
+        title=one.title,
         lines=tuple(lines),
     )
 
 
-def _sources(details: PipelineDetails, workspace: Path) -> dict[int, str]:
-    """Number of a code cell to its text, as far as the executed copy is there."""
+def _code(details: PipelineDetails, workspace: Path) -> list[_Code]:
+    """The code cells of a run's executed copy, those that never ran among them; else what the ledger knows."""
     try:
         notebook = json.loads((workspace / str(details.run["copy"])).read_text(encoding="utf-8"))
-        cells = [_joined(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        sources = [_joined(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     except (OSError, ValueError, KeyError, TypeError):  # gone, or somebody has written something else there
-        return {}
-    return dict(enumerate((source for source in cells if source.strip()), start=1))
+        return _started(details)
+    kept = (source for source in sources if source.strip())
+    return [
+        _Code(number=number, title=source.strip().partition("\n")[0].strip(), digest=source, source=source)
+        for number, source in enumerate(kept, start=1)
+    ]
+
+
+def _started(details: PipelineDetails) -> list[_Code]:
+    return [
+        _Code(number=cell["cell"], title=str(cell["title"]), digest=str(cell["digest"]), source=None)
+        for cell in details.cells
+    ]
 
 
 def _joined(source: str | list[str]) -> str:

@@ -14,4 +14,5 @@ GREY, FAINT = "#808080", "rgba(128,128,128,.28)"
 
 def told(text: str, width: int = 40) -> str:
     """Foreign text as plotly shows it: no tag, no formula, no control character."""
-    return html.escape(shortened(printable(text), width)).replace("$", "&#36;")
+    # Quotes stay: plotly reads its texts as text, and knows no name for them.
+    return html.escape(shortened(printable(text), width), quote=False).replace("$", "&#36;")

@@ -89,7 +89,7 @@ def report_page(details: PipelineDetails, notebook: Any | None) -> str:
         figures["history"] = history_figure(details.run, details.before)
     parts = [
         _STYLE,
-        markup.page(_head(details.run), "".join(_problems(details))),
+        markup.page(_head(details), "".join(_problems(details))),
         _tiles(details.run),
         *(f'<div class="figure" id="{place}"></div>' for place in figures),
         markup.page(*_tables(details)),
@@ -102,8 +102,11 @@ def report_page(details: PipelineDetails, notebook: Any | None) -> str:
     return page(f"{details.run['notebook']}: {details.run['status']}", "".join(parts), held)
 
 
-def _head(run: Row) -> str:
-    simulated = f'<span class="chip sim">{NO_MONEY}</span>' if run["simulated"] else ""
+def _head(details: PipelineDetails) -> str:
+    run = details.run
+    # What was restored may come from simulated models, although this run has asked none.
+    is_simulated = run["models"] == "sim" or any(row["simulated"] for row in (run, *details.attempts))
+    simulated = f'<span class="chip sim">{NO_MONEY}</span>' if is_simulated else ""
     took = f", {span(run['seconds'])}" if run["seconds"] is not None else ""
     due = f" for {run['due_at']:%d %b %Y %H:%M} UTC" if run["due_at"] else ""
     schedule = f", by the schedule {run['schedule']}{due}" if run["schedule"] else ""
