@@ -83,6 +83,7 @@ def test_nobody_answers_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # what waits to be read grows with what runs beside it
 def test_a_hundred_megabytes_leave_a_small_copy_and_a_small_runner(tmp_path: Path) -> None:
     line = "import sys\nfor number in range(100_000): print(f'{number:06d}' + 'x' * 993)\nprint('the end')"
     path = write(tmp_path, line, "print('y' * 30_000_000)", "print('next')")
