@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -161,6 +162,7 @@ class _Attempts:
                 from orchestration_nb.pipelines.metering import Meter  # noqa: PLC0415
 
                 self.meter = self.meter or Meter(order.workspace)
+                threading.Thread(target=order.seams.ahead, name="ahead").start()
                 return await Attempt(
                     order=order,
                     pipeline_id=pipeline_id,

@@ -87,6 +87,10 @@ def nothing_kept(_number: int, _cell: Any) -> str:
     return ""
 
 
+def nothing_ahead() -> None:
+    """The default: nothing is loaded ahead."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
     """What others do for a headless run."""
@@ -95,3 +99,5 @@ class Seams:
     restore: Restore = nothing_restored
     keep: Keep = nothing_kept
     after_run: tuple[AfterRun, ...] = ()
+    ahead: Callable[[], None] = nothing_ahead
+    """Called in a thread of its own while the notebook runs: loads what ``after_run`` will take."""

@@ -5,6 +5,7 @@ Each part is loaded when it is needed: a notebook that is simply run waits for n
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Final
 
 from orchestration_nb.pipelines.leaving import keeping
@@ -38,4 +39,9 @@ def _reported(done: NotebookRun) -> NotebookRun:
     return reported(done)
 
 
-SEAMS: Final = Seams(restore=_restored, keep=keeping, after_run=(_again, _watched, _reported))
+def _ahead() -> None:
+    for name in ("duckdb", "plotly.offline", "nh3", "markdown_it", "orchestration_nb.pipelines.report"):
+        import_module(name)
+
+
+SEAMS: Final = Seams(restore=_restored, keep=keeping, after_run=(_again, _watched, _reported), ahead=_ahead)
