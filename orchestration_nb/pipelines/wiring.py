@@ -28,6 +28,10 @@ def _again(done: NotebookRun) -> str | None:
 
 
 def _watched(done: NotebookRun) -> str | None:
+    from orchestration_nb.config import load_settings  # noqa: PLC0415 - loaded by now
+
+    if "watch" not in load_settings(done.workspace).model_fields_set:
+        return None
     from orchestration_nb.pipelines.watch import check  # noqa: PLC0415 - once the run is over
 
     return check(done)
