@@ -7,10 +7,7 @@ nothing of its own but the processes that it began. Killed, it leaves its claims
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -19,6 +16,7 @@ from orchestration_nb.errors import OrchestrationError
 from orchestration_nb.ids import new_id
 from orchestration_nb.pipelines.due_times import DueTimes, read_zone
 from orchestration_nb.pipelines.launching import Child, Launcher, Start, status_of_code
+from orchestration_nb.pipelines.limits import signals
 from orchestration_nb.pipelines.schedules import Listed, Schedule, ScheduleBook, microseconds, moment_of
 from orchestration_nb.state import schedules as works
 from orchestration_nb.state.schedules import DueRow, Turn
@@ -92,7 +90,7 @@ class Scheduler:
         A state that cannot be read or written for a while is said, and looked at again.
         """
         stop = stop or asyncio.Event()
-        with _signals(stop):
+        with signals(stop):
             while not stop.is_set():
                 try:
                     wait_s = (self.look() - self._book.clock.now()).total_seconds()
@@ -280,17 +278,3 @@ def _row(schedule_id: str, schedule: Schedule, due_at: datetime, *, late: bool) 
 
 def _lives(schedule: Schedule) -> int:
     return max(LEAST_LIVES, schedule.retries + 1)
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """Lets SIGINT and SIGTERM set ``stop``, where this thread may hear of signals at all."""
-    heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    loop = asyncio.get_running_loop()
-    for number in heard:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in heard:
-            loop.remove_signal_handler(number)

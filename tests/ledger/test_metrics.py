@@ -124,7 +124,10 @@ def test_sums_are_those_of_plain_queries(tmp_path: Path, by: str) -> None:
         wholes += bucket is None
         assert (sums.calls, sums.errors, sums.hits) == (numbers[0], *numbers[2:])
         assert sums.usd == pytest.approx(numbers[1])
-        assert sums.latency_ms == pytest.approx(tuple(latency_ms))
+        if latency_ms is None:  # of a few calls in a bucket none may have been answered by its provider
+            assert sums.latency_ms is None
+        else:
+            assert sums.latency_ms == pytest.approx(tuple(latency_ms))
     assert wholes == len(groups)
     assert sum(len(group.buckets) for group in found.groups) > 30
 
