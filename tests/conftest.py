@@ -179,6 +179,15 @@ def _no_network() -> Iterator[None]:
     assert not REFUSED, f"the test tried to leave this machine: {', '.join(REFUSED)}"
 
 
+@pytest.fixture(autouse=True)
+def _own_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test defines with ``@strategy`` is known to the process, and ends with the test."""
+    import orchestration_nb.workspace  # noqa: F401 - loads the rooms that define strategies of their own
+    from orchestration_nb.routing.registry import STRATEGIES
+
+    monkeypatch.setattr(STRATEGIES, "_by_name", dict(STRATEGIES._by_name))
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """An empty workspace, which is also the current folder: simulated models answer at once."""
