@@ -29,6 +29,9 @@ from orchestration_nb.state.batches import BatchRow
 
 OnError = Literal["keep", "stop"]
 """Whether the first item that fails stops the others."""
+START_TOGETHER = 4
+"""Producers that begin in the same turn of the loop: if all did, each would wait until all are ready to send, and so
+again for every model that answers them all after the same time."""
 YIELD_EVERY = 32
 """Items without any waiting (all from the cache) after which others get their turn on the loop."""
 
@@ -207,8 +210,12 @@ class FlowRun:
         plan = Plan.of([step for step in self.bound.steps if step not in once])
         most, items = self.started.concurrency, self.started.items
         count = most if items is None else min(items, most)
-        producers = [asyncio.ensure_future(self._produce(plan)) for _ in range(max(1, count))]
+        producers: list[asyncio.Task[None]] = []
         try:
+            for number in range(1, max(1, count) + 1):
+                producers.append(asyncio.ensure_future(self._produce(plan)))
+                if number % START_TOGETHER == 0:
+                    await asyncio.sleep(0)
             await asyncio.gather(*producers)
         except BaseException:
             for producer in producers:
