@@ -24,6 +24,9 @@ def main() -> int:
     0 done, 1 failed, 2 wrong usage, 3 a budget that rejects, 4 waiting for a person to raise one, 130 cancelled.
     """
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # jsonschema, which comes with nbformat, would compile a grammar of web addresses for a second, and nobody asks for
+    # it. The process is the command's own, and a notebook's code runs in a kernel.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     try:
         return app(standalone_mode=False) or 0
     except typer.Abort:

@@ -1,8 +1,8 @@
 """The simulated models in a process of their own that counts: every question that reached the wire, by its text.
 
 ``python -m tests.pipelines.counted_models LATENCY_S`` prints its address, and answers each question after about so many
-seconds, the same one always alike. A line of standard input is answered with what arrived so far, as JSON: question to
-how often.
+seconds, the same one always alike. A line of standard input is answered with what arrived so far, as JSON: ``total``
+with how many, ``each`` with question to how often.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ async def main(latency_s: float) -> None:
     counted = Counted(latency_s)
     server = await asyncio.start_server(counted.serve, "127.0.0.1", 0, backlog=256)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    while await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
-        print(json.dumps(counted.arrived), flush=True)
+    while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
+        print(json.dumps(counted.arrived.total() if line == "total\n" else counted.arrived), flush=True)
 
 
 class Models:
@@ -82,11 +82,18 @@ class Models:
 
     def arrived(self) -> dict[str, int]:
         """Question to how often it reached the wire."""
+        return cast("dict[str, int]", self._ask("each"))
+
+    def total(self) -> int:
+        """How many questions reached the wire."""
+        return cast("int", self._ask("total"))
+
+    def _ask(self, what: str) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
-        return cast("dict[str, int]", json.loads(self._process.stdout.readline()))
+        return json.loads(self._process.stdout.readline())
 
 
 @contextmanager

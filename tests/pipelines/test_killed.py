@@ -96,6 +96,7 @@ class Pipeline:
         nbformat.write(notebook, folder / "killed.ipynb")  # type: ignore[no-untyped-call]
         self.before = Counter(models.arrived())
         self.kernel: psutil.Process | None = None
+        self.found_of = 0
 
     def start(self, *flags: str) -> subprocess.Popen[str]:
         env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")])}
@@ -110,8 +111,8 @@ class Pipeline:
     def killed_somewhere(self, runner: subprocess.Popen[str], dice: random.Random) -> bool:
         """Kills it at a random moment, as long as it runs; whether it was killed."""
         way, more = dice.choice(WAYS), dice.randrange(0, 160)
-        target, ends_s = self.arrived().total() + more, time.monotonic() + 60
-        while runner.poll() is None and self.arrived().total() < target:
+        target, ends_s = self.models.total() + more, time.monotonic() + 60
+        while runner.poll() is None and self.models.total() < target:
             assert time.monotonic() < ends_s
             time.sleep(0.005)
             self.find_kernel(runner)
@@ -120,7 +121,7 @@ class Pipeline:
             self.find_kernel(runner)
         if runner.poll() is not None:
             return False
-        if "kernel" not in way or self.kernel is None:
+        if "kernel" not in way or self.kernel is None or self.found_of != runner.pid:
             runner.kill()
         else:
             first, *second = [{"runner": runner, "kernel": self.kernel}[name] for name in way.split(", then ")]
@@ -134,15 +135,17 @@ class Pipeline:
 
     def find_kernel(self, runner: subprocess.Popen[str]) -> None:
         """Notes the runner's kernel; none may be alive that an earlier runner started."""
+        if self.found_of == runner.pid:
+            return  # each has one alone, and to look through all processes takes longer than a call
         try:
             children = psutil.Process(runner.pid).children()
+            kernel = next((child for child in children if any("ipykernel" in word for word in child.cmdline())), None)
         except psutil.NoSuchProcess:
             return
-        kernels = [child for child in children if self.kernel is None or child.pid != self.kernel.pid]
-        if kernels:
+        if kernel is not None:
             if self.kernel is not None:
                 assert not is_alive(self.kernel)
-            self.kernel = kernels[0]
+            self.kernel, self.found_of = kernel, runner.pid
 
 
 def is_alive(process: psutil.Process) -> bool:
