@@ -53,6 +53,7 @@ class Regression:
         self._least_noise = prior.noise / 2
         self.covariance = np.diag(deviations**2)
         """Of the weights, in units of the noise's variance; shape ``(parts * size, parts * size)``."""
+        self._change = np.empty_like(self.covariance)  # made once: to make it anew takes longer than what is reckoned
         self.weights = np.zeros(len(deviations))
         """The shared part, then each model's own."""
         self.residuals = np.array([prior.noise_weight, prior.noise_weight * prior.noise**2])
@@ -96,7 +97,8 @@ class Regression:
         surprise = figure - self._mean - float(place @ self.weights)
         self.residuals += (1.0, surprise**2 / spread)
         self.weights += moved * (surprise / spread)
-        self.covariance -= np.outer(moved, moved / spread)
+        np.multiply(moved[:, np.newaxis], moved / spread, out=self._change)
+        self.covariance -= self._change
 
     def _place(self, model: int, row: Array) -> Array:
         place = np.zeros(len(self.weights))

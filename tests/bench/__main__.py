@@ -19,8 +19,9 @@ from statistics import median
 from typing import Any
 
 from tests.bench.figures import Figure, Rounds, column, medians, ratios, side_by_side, verdicts
+from tests.bench.headless import MANY_TITLE as MANY
 from tests.bench.headless import TITLE as NOTEBOOK
-from tests.bench.headless import notebooks
+from tests.bench.headless import many_at_once, notebooks
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent
@@ -232,6 +233,8 @@ def main() -> int:
         bench.measured[NOTEBOOK], more, versions = notebooks(options.rounds, options.peer_python)
         figures += more
         bench.versions.update(versions)
+        bench.measured[MANY], more = many_at_once(options.rounds)
+        figures += more
     dashboards: dict[str, Any] = {}
     if "dashboard" in wanted:
         drawn, dashboards = dashboard(options.rounds)

@@ -1,4 +1,4 @@
-"""A notebook of 20 trivial cells, run headlessly: this package beside bare nbclient and papermill.
+"""Headless runs: a notebook of 20 trivial cells beside bare nbclient and papermill, and many notebooks at once.
 
 Each run is a process of its own, timed from its start to its end: what a schedule pays. papermill, and nbclient once
 more, run in the peers' environment, which holds fewer packages; so do their kernels.
@@ -21,6 +21,9 @@ from tests.bench.figures import Figure, Rounds, column, medians, ratios, side_by
 
 TITLE = "A notebook of 20 trivial cells"
 CELLS = 20
+MANY_TITLE = "20 notebooks that wait for 3 s"
+MANY = 20
+ALONE, TOGETHER = "one by one", "two at once"
 OURS, BARE, BARE_APART, PAPERMILL = "orchestration_nb", "nbclient", "nbclient (peers' env)", "papermill (peers' env)"
 _BARE = """\
 import nbformat, nbclient
@@ -45,7 +48,8 @@ def notebooks(rounds: int, peer_python: str) -> tuple[Rounds, list[Figure], dict
     print(f"{TITLE}: round", end="", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write(folder / "cells.ipynb")
+        cells = [f"value_{number} = {number}\nprint(value_{number})" for number in range(CELLS)]
+        _write(folder / "cells.ipynb", cells)
         for number in range(rounds):
             print("", number + 1, end="", flush=True)
             for subject, command in commands.items():
@@ -58,10 +62,35 @@ def notebooks(rounds: int, peer_python: str) -> tuple[Rounds, list[Figure], dict
     return measured, [figure], {"nbclient": version("nbclient")}
 
 
-def _write(path: Path) -> None:
+def many_at_once(rounds: int) -> tuple[Rounds, list[Figure]]:
+    """Runs notebooks that wait, as they would on calls, one by one and two at once.
+
+    Returns:
+        What was measured, and the figure that has a target.
+    """
+    measured: dict[str, list[dict[str, float]]] = {ALONE: [], TOGETHER: []}
+    print(f"{MANY_TITLE}: round", end="", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        paths = [Path(name) / f"waits-{number}.ipynb" for number in range(MANY)]
+        for path in paths:
+            _write(path, ["import time\ntime.sleep(3)"])
+        for number in range(rounds):
+            print("", number + 1, end="", flush=True)
+            for parallel, seconds in zip(("1", "2"), measured.values(), strict=True):
+                command = [sys.executable, "-m", "orchestration_nb.cli", "run", *(path.name for path in paths)]
+                seconds.append(_timed([*command, "--parallel", parallel], Path(name)))
+    print()
+    print("\n" + side_by_side(MANY_TITLE, {"wall, s": medians(measured, "wall_s")}))
+    faster = ratios(column(measured, ALONE, "wall_s"), column(measured, TOGETHER, "wall_s"))
+    figure = Figure(
+        name="20 waiting notebooks, one by one / two at once", unit="x", bound="at least", target=1.7, rounds=faster
+    )
+    return measured, [figure]
+
+
+def _write(path: Path, sources: Sequence[str]) -> None:
     notebook = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
     notebook.metadata.kernelspec = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    sources = [f"value_{number} = {number}\nprint(value_{number})" for number in range(CELLS)]
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]  # type: ignore[no-untyped-call]
     nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
 

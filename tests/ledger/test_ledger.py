@@ -92,15 +92,16 @@ class TestExport:
 @pytest.mark.slow
 def test_merging_takes_memory_by_the_batch_not_by_the_journal(tmp_path: Path) -> None:
     script = """
-import resource, sys
+import sys
 from pathlib import Path
 from orchestration_nb.ledger import JournalFile, Ledger
 from tests.ledger import happened
+from tests.memory import peak_mb
 journal = JournalFile(Path(sys.argv[1]))
 for number in range(int(sys.argv[2])):
     journal.write(happened.call(prompt=f"{number} " * 400))
 Ledger(Path(sys.argv[1])).merge()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_mb())
 """
     small, large = (int(python(script, tmp_path / str(count), count)) for count in (4_000, 40_000))
     assert large < small + 150, f"{small} MB for a journal of 12 MB, {large} MB for one of 120 MB"

@@ -63,23 +63,25 @@ def due_times(expression: str, zone: str, begin: datetime, end: datetime) -> Ite
     matches, place = matcher(expression), ZoneInfo(zone)
     every_hour = expression.split()[1] == "*"
 
-    @cache
-    def offset(half_hour: datetime) -> timedelta:  # clocks are changed at full and half hours
-        return half_hour.replace(tzinfo=UTC).astimezone(place).utcoffset() or timedelta()
+    def offset(moment: datetime) -> timedelta:
+        return moment.replace(tzinfo=UTC).astimezone(place).utcoffset() or timedelta()
 
-    def wall_of(moment: datetime) -> datetime:
-        return moment + offset(moment.replace(minute=moment.minute // 30 * 30))
-
-    highest = wall_of(begin)
-    moment = begin
+    shift = offset(begin)
+    moment, highest = begin, begin + shift
     while moment < end:
         moment += MINUTE
-        wall = wall_of(moment)
+        if moment.minute in {0, 30}:  # clocks are changed at full and half hours
+            shift = offset(moment)
+        wall, follows = moment + shift, highest + MINUTE
+        if wall == follows:
+            highest = wall
+            if matches(wall):
+                yield moment
+            continue
         left_out = []
-        missing = highest + MINUTE
-        while missing < wall:
-            left_out.append(missing)
-            missing += MINUTE
+        while follows < wall:
+            left_out.append(follows)
+            follows += MINUTE
         jump = timedelta(minutes=len(left_out))
         made_up = any(matches(each) and not (every_hour and matches(each + jump)) for each in left_out)
         shown_before = wall <= highest

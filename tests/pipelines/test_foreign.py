@@ -6,6 +6,7 @@ and random ids aside. One that fails does so in the same cell, with the same err
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -87,16 +88,22 @@ def plain(value: Any) -> Any:
 
 
 def put_out(notebook: Any) -> list[list[Any]]:
-    """The outputs of each code cell; of streams, what one after the other says is one text."""
+    """The outputs of each code cell; what streams say one after the other is one text of each.
+
+    Which of two streams a kernel sends first is a matter of its timers.
+    """
     cells = []
     for cell in notebook.cells:
+        outputs = cell.outputs if cell.cell_type == "code" else ()
         found: list[Any] = []
-        for output in cell.outputs if cell.cell_type == "code" else ():
-            before = found[-1] if found else {}
-            if output.output_type == "stream" and before.get("name") == output.name:
-                before["text"] += output.text
-            else:
-                found.append(dict(output))
+        for is_stream, some in itertools.groupby(outputs, lambda output: output.output_type == "stream"):
+            if not is_stream:
+                found.extend(map(dict, some))
+                continue
+            said: dict[str, str] = {}
+            for output in some:
+                said[output.name] = said.get(output.name, "") + output.text
+            found.extend({"output_type": "stream", "name": name, "text": said[name]} for name in sorted(said))
         cells.append(plain(found))
     return cells
 
