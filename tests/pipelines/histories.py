@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from statistics import NormalDist
 
 from orchestration_nb.pipelines.figures import Figures
 
@@ -38,18 +42,25 @@ def _spiky(dice: random.Random, day: int, factor: float) -> float:
 
 
 def _percentile(calls: int) -> Draw:
-    """The 95th percentile of as many log-normal latencies."""
+    """The 95th percentile of as many log-normal latencies: of uniform ones, it is beta distributed."""
+    place, logarithm = math.ceil(0.95 * calls), NormalDist(6.8, 0.5)
 
     def draw(dice: random.Random, day: int, factor: float) -> float:
-        drawn = sorted(dice.lognormvariate(6.8, 0.5) for _ in range(calls))
-        return factor * drawn[math.ceil(0.95 * calls) - 1]
+        return factor * math.exp(logarithm.inv_cdf(dice.betavariate(place, calls + 1 - place)))
 
     return draw
 
 
+@cache
+def _binomial(trials: int, chance: float) -> list[float]:
+    """For each number of trials but the last, the chance that no more than so many succeed."""
+    each = (math.comb(trials, hits) * chance**hits * (1 - chance) ** (trials - hits) for hits in range(trials))
+    return list(itertools.accumulate(each))
+
+
 def _rate(calls: int, rate: float) -> Draw:
     def draw(dice: random.Random, day: int, factor: float) -> float:
-        return sum(dice.random() < min(1.0, rate * factor) for _ in range(calls)) / calls
+        return bisect.bisect(_binomial(calls, min(1.0, rate * factor)), dice.random()) / calls
 
     return draw
 
@@ -58,7 +69,7 @@ def _quality(items: int, mean: float) -> Draw:
     """The share of right answers; a shift makes the wrong ones as many times more."""
 
     def draw(dice: random.Random, day: int, factor: float) -> float:
-        return sum(dice.random() > (1 - mean) * factor for _ in range(items)) / items
+        return 1 - bisect.bisect(_binomial(items, min(1.0, (1 - mean) * factor)), dice.random()) / items
 
     return draw
 

@@ -27,6 +27,8 @@ import numpy as np
 _PART = 11
 """Letters and digits in a row that count as a find."""
 _WORD = 8
+_LOWER = bytes(range(256)).lower()
+_DROPPED = bytes(sign for sign in range(128) if not chr(sign).isalnum())
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 
 
@@ -140,7 +142,7 @@ def _forms(value: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _bare(text: bytes) -> bytes:
-    return re.sub(rb"[^0-9a-z\x80-\xff]", b"", text.lower())
+    return text.translate(_LOWER, _DROPPED)
 
 
 def _readings(text: bytes, depth: int) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from traitlets.config import Config
 
 from orchestration_nb.pipelines import RunOptions, run_notebook
 from tests.conftest import REPO, foreign_folder
@@ -116,7 +117,9 @@ def bare(path: Path) -> tuple[Any, str]:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs = []
-        client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(path.parent)}})
+        # over files: of two kernels that look for free ports at once, one may hang
+        config = Config({"KernelManager": {"transport": "ipc"}})
+        client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(path.parent)}}, config=config)
         error = ""
         try:
             client.execute()

@@ -154,11 +154,10 @@ def test_a_signal_cancels_those_that_run_and_begins_no_other(tmp_path: Path) -> 
     assert lines[1].startswith("b.ipynb  cancelled  it had not begun")
 
 
-@pytest.mark.parametrize("parallel", [1, 2])
-def test_as_many_run_at_once_as_is_said_and_no_more(tmp_path: Path, parallel: int) -> None:
-    paths = [write(tmp_path, "import time\ntime.sleep(1)", name=f"n{number}") for number in range(4)]
-    assert run_many(paths, parallel=parallel).exit_code == 0
+def test_as_many_run_at_once_as_is_said_and_no_more(tmp_path: Path) -> None:
+    paths = [write(tmp_path, "import time\ntime.sleep(1)", name=f"n{number}") for number in range(3)]
+    assert run_many(paths, parallel=2).exit_code == 0
     ran = Ledger(tmp_path).sql("select started_at, finished_at from pipelines")
-    assert len(ran) == 4
+    assert len(ran) == 3
     at_once = [((ran["started_at"] <= moment) & (moment < ran["finished_at"])).sum() for moment in ran["started_at"]]
-    assert max(at_once) == parallel
+    assert max(at_once) == 2
