@@ -101,7 +101,7 @@ def compare(flow: Flow, **how: Any) -> Comparison:
 
     ::
 
-        compare(triage, over=tickets, strategies=["cascade", "fast"], scorer="queue=label:queue")
+        compare(triage, over=tickets, strategies=["cascade", "fast"], scorer="queue=label:gold_queue")
     """
     from orchestration_nb.comparing.compare import compare as begin  # noqa: PLC0415 - loads numpy
 
@@ -140,7 +140,7 @@ def what_if(flow: Flow, **how: Any) -> WhatIf:
 
     ::
 
-        what_if(triage, over=tickets, strategies=["cascade(fast, strong)", "fast"], scorer="queue=label:queue")
+        what_if(triage, over=tickets, strategies=["cascade(fast, strong)", "fast"], scorer="queue=label:gold_queue")
     """
     from orchestration_nb.comparing.what_if import what_if as begin  # noqa: PLC0415 - loads numpy
 

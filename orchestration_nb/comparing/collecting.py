@@ -116,6 +116,8 @@ class Collector:
         one = free[0] if len(free) == 1 else None
         asked = [each for part in free for each in part.alone.asked]
         failed = event.error or (score.reason if score.failed else None)
+        if failed is None and status != "missing" and math.isnan(score.quality):
+            failed = f"{self.scoring.scorer.text} gave a label, {score.label!r}, which does not say whether it is right"
         return Answer(
             strategy=self.strategy,
             item=event.item,

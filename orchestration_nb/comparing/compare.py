@@ -15,6 +15,7 @@ from orchestration_nb.comparing.ledger_scores import ledger_scorer, names_ledger
 from orchestration_nb.comparing.running import Running
 from orchestration_nb.errors import UnknownModelError, UnknownStrategyError, UsageError
 from orchestration_nb.evals.bank import PayingBank
+from orchestration_nb.evals.scorers import LabelScorer
 from orchestration_nb.evals.scores import AsksModel, Scorer, StepScorer
 from orchestration_nb.flows import Flow, RunOptions
 from orchestration_nb.frames import Table, table_of
@@ -59,7 +60,7 @@ def compare(flow: Flow, *, over: Any, **how: Unpack[How]) -> Comparison:
 
     ::
 
-        compare(triage, over=tickets, strategies=["cascade", "fast"], scorer="queue=label:queue")
+        compare(triage, over=tickets, strategies=["cascade", "fast"], scorer="queue=label:gold_queue")
     """
     return start_comparison(flow, over=over, **how).wait()
 
@@ -121,7 +122,7 @@ def prepare(flow: Flow, over: Any, how: How, kind: Literal["compare", "what_if"]
     Raises:
         OrchestrationError: If it cannot be run at all.
     """
-    strategies, scorer = how["strategies"], how.get("scorer")
+    strategies, scorer = how.get("strategies", ()), how.get("scorer")
     reference, models = how.get("reference"), how.get("models")
     slices, margin = how.get("slices"), how.get("margin", MARGIN)
     own = How.__annotations__.keys() - RunOptions.__annotations__.keys()
@@ -165,6 +166,11 @@ def _scorer(flow: Flow, named: str | Scorer | StepScorer | None, table: Table, k
         return ledger_scorer(flow.workspace, flow.graph, cast("str | None", named))
     assert named is not None
     found = scorer_of(flow.graph, named, table.columns, flow.namespace)
+    if isinstance(found.scorer, LabelScorer) and found.scorer.column is None:
+        raise UsageError(
+            f"The scorer {found.text} tells labels, and not which of them are right.",
+            hint=f"Name the column of the right ones: {found.step}=label:COLUMN.",
+        )
     if kind == "what_if" and isinstance(found.scorer, AsksModel):
         raise UsageError(
             f"The scorer {found.text} asks a model, which is not free.",

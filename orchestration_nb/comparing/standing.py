@@ -7,7 +7,7 @@ the others are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -115,7 +115,7 @@ def standing_of(comparison: Comparison, *, items: npt.NDArray[np.bool_] | None =
     slices = None if comparison.slices is None else np.asarray(comparison.slices)[common]
     rows = [*(_row(comparison, one) for one in shown.values()), *_baselines(comparison, shown, slices)]
     return Standing(
-        rows=tuple(_finished(rows, reference, found)),
+        rows=tuple(_finished(rows, reference, found, {one.strategy for one in _singles(comparison, shown)})),
         n=n,
         planned=planned,
         reference=None if reference is None else reference.strategy,
@@ -133,8 +133,8 @@ def standing_of(comparison: Comparison, *, items: npt.NDArray[np.bool_] | None =
 
 def _missing(comparison: Comparison) -> dict[str, int]:
     counts = {
-        name: sum(answer.status == "missing" for answer in dict(answers).values())
-        for name, answers in comparison.answers.items()
+        name: sum(answer.status == "missing" for answer in dict(comparison.answers[name]).values())
+        for name in comparison.names
     }
     return {name: count for name, count in counts.items() if count}
 
@@ -143,8 +143,8 @@ def _anywhere(comparison: Comparison) -> set[int]:
     """Items that cannot be compared, because one strategy's replies are not recorded."""
     return {
         item
-        for answers in comparison.answers.values()
-        for item, answer in dict(answers).items()
+        for name in comparison.names
+        for item, answer in dict(comparison.answers[name]).items()
         if answer.status == "missing"
     }
 
@@ -259,14 +259,16 @@ def _baselines(comparison: Comparison, shown: Mapping[str, Outcomes], slices: np
     return rows
 
 
-def _finished(rows: Sequence[Row], reference: Measured | None, found: Mapping[str, Verdict]) -> list[Row]:
-    """The rows with what follows from all of them together."""
+def _finished(
+    rows: Sequence[Row], reference: Measured | None, found: Mapping[str, Verdict], alone: Collection[str]
+) -> list[Row]:
+    """The rows with what follows from all of them together; ``alone`` are those that are one model."""
     had = [row for row in rows if row.name != ORACLE]
     costs, heights = [row.cost_usd.estimate for row in had], [row.quality.estimate for row in had]
     front = {had[place].name for place in pareto(costs, heights)}
     corners = {had[place].name for place in hull(costs, heights)}
-    singles = [row for row in rows if row.kind == "single"] or [row for row in rows if row.kind == "strategy"]
-    strong = max(singles, key=lambda row: row.quality.estimate)
+    singles = [row for row in rows if row.name in alone] or [row for row in rows if row.kind == "strategy"]
+    strong = max(singles, key=lambda row: (row.quality.estimate, -row.cost_usd.estimate))
     return [
         replace(
             row,

@@ -89,7 +89,7 @@ def what_if(flow: Flow, *, over: Any, **how: Unpack[How]) -> WhatIf:
 
     ::
 
-        what_if(triage, over=tickets, strategies=["cascade(fast, strong)", "fast"], scorer="queue=label:queue")
+        what_if(triage, over=tickets, strategies=["cascade(fast, strong)", "fast"], scorer="queue=label:gold_queue")
 
     Args:
         flow: What is run.
@@ -102,7 +102,9 @@ def what_if(flow: Flow, *, over: Any, **how: Unpack[How]) -> WhatIf:
     for name in _OF_MONEY:
         if how.get(name):
             raise UsageError(f"{name}= does not go together with a what-if.", hint="It asks nothing and pays nothing.")
-    how = cast("How", {**how, "strategies": [_copied(flow, strategy) for strategy in how["strategies"]]})
+    strategies = how.get("strategies", ())
+    if not isinstance(strategies, str):  # which is refused below
+        how = cast("How", {**how, "strategies": [_copied(flow, strategy) for strategy in strategies]})
     prepared = prepare(flow, over, how, "what_if")
     workspace = flow.workspace
     logged = AsLogged(ChoiceBook.of(workspace.ledger, workspace.catalog.resolve))

@@ -26,6 +26,8 @@ __all__ = [
     "label", "numeric", "regex", "similarity",
 ]  # fmt: skip
 
+_BETWEEN_WORDS: Final = re.compile(r"(?<=\w)[\s_/&-]+(?=\w)|_")
+_AROUND_WORDS: Final = " .,;:!?'\"()[]{}*`"
 _LONGEST_SEARCHED: Final = 100_000
 """Characters of a reply that a pattern is searched in."""
 _MOST_WORDS: Final = 2_000
@@ -84,11 +86,11 @@ class LabelScorer:
         """The same scorer, knowing the labels of the gold column.
 
         Raises:
-            UsageError: A gold label is missing.
+            UsageError: A gold label is missing, or two differ in their signs alone.
         """
         if self.column is None:
             return self
-        golds = {_plain_label(gold) for gold in _golds(items, self.column, "label")}
+        golds = _plain_labels(_golds(items, self.column, "label"))
         return self if self.labels else replace(self, labels=tuple(sorted(golds)))
 
     def _read(self, value: Any) -> str:
@@ -213,9 +215,12 @@ def label(column: str | None = None, *, labels: str | Sequence[str] = ()) -> Lab
     Args:
         column: The column of the right label; without one, the labels are only told.
         labels: The labels that there are, as a list or as ``a|b|c``; unless given, those of the column.
+
+    Raises:
+        UsageError: Two labels differ in their signs alone, such as ``-1`` and ``1``.
     """
-    known = labels.split("|") if isinstance(labels, str) else labels
-    return LabelScorer(column=column, labels=tuple(plain for each in known if (plain := _plain_label(each))))
+    known = [each for each in (labels.split("|") if isinstance(labels, str) else labels) if text_of(each).strip()]
+    return LabelScorer(column=column, labels=_plain_labels(known))
 
 
 def json_fields(column: str, *, fields: str | Sequence[str] = (), abs: float = 0.0, rel: float = 0.0) -> GoldScorer:  # noqa: A002
@@ -316,6 +321,27 @@ def _passed(passed: bool, value: Any, gold: Any) -> Score:
 
 def _plain_label(value: Any) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", plain_words(text_of(value))).split())
+
+
+def _plain_labels(labels: Sequence[Any]) -> tuple[str, ...]:
+    """Each label once, as it is looked for in replies.
+
+    Raises:
+        UsageError: If labels that differ would be taken for one another.
+    """
+    spelt: dict[str, str] = {}
+    for each in labels:
+        text, plain = text_of(each), _plain_label(each)
+        with_signs = _BETWEEN_WORDS.sub(" ", plain_words(text)).strip(_AROUND_WORDS)
+        other = spelt.setdefault(plain, with_signs)
+        if not plain or other != with_signs:
+            one, two = shortened(repr(other)), shortened(repr(with_signs))
+            why = f"in which {one} and {two} are alike" if plain else f"and {shortened(repr(text))} has none"
+            raise UsageError(
+                f"label looks at letters and digits alone, {why}.",
+                hint="Write exact:COLUMN, which looks at every sign.",
+            )
+    return tuple(spelt)
 
 
 def _has_words(gold: Any) -> bool:

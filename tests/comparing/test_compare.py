@@ -15,6 +15,7 @@ import pytest
 
 from orchestration_nb.calls import Ask, Reply, Request
 from orchestration_nb.comparing.compare import compare, start_comparison
+from orchestration_nb.comparing.standing import standing_of
 from orchestration_nb.errors import OverloadedError, UnknownStrategyError, UsageError
 from orchestration_nb.flows import Flow
 from orchestration_nb.notebook.reasons import reasons
@@ -198,6 +199,8 @@ def test_it_can_be_cancelled_and_keeps_what_was_answered(make_flow: MakeFlow) ->
         ({"slices": "colour"}, UsageError, "no column 'colour'"),
         ({"scorer": "answer=exact:gold"}, UsageError, "no 'answer'"),
         ({"scorer": "reply=exact:golden"}, UsageError, "golden"),
+        ({"scorer": "reply=label"}, UsageError, "tells labels, and not which of them are right"),
+        ({"strategies": "cascade"}, UsageError, "needs strategies"),
         ({"strategy": "cascade"}, UsageError, "does not go together"),
         ({"margin": -1}, UsageError, "margin of -1"),
     ],
@@ -210,6 +213,35 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_paid(
     with pytest.raises(error, match=sentence):
         compare(flow, **options)
     assert provider.requests == []
+
+
+def test_a_comparison_without_strategies_is_refused(make_flow: MakeFlow) -> None:
+    flow, _ = make_flow("reply = llm(word)")
+    options: Any = {"over": WORDS, "scorer": "reply=exact:gold"}
+    with pytest.raises(UsageError, match="needs strategies"):
+        compare(flow, **options)
+
+
+def test_a_label_alone_is_an_error_and_no_quality_of_nothing(make_flow: MakeFlow) -> None:
+    flow, _ = make_flow("reply = llm(word)")
+    compared = compare(flow, over=WORDS, strategies=["fast"], scorer=lambda value, _: f"says {value}")
+    errors = compared.outcomes("fast").errors
+    assert all("gave a label, 'says " in str(error) for error in errors), errors[0]
+    assert standing_of(compared).rows[0].errors == len(WORDS)
+
+
+@pytest.mark.parametrize("named", [["careful"], ["careful", "strong"], ["careful", "fast", "strong"]])
+def test_saved_is_against_the_best_single_model_whoever_named_it(make_flow: MakeFlow, named: list[str]) -> None:
+    flow, _ = make_flow("reply = llm(word)")
+    strategies = [careful if name == "careful" else name for name in named]
+    rows = {row.name: row for row in standing_of(compare(
+        flow, over=WORDS, strategies=strategies, models=["fast", "strong"], scorer="reply=exact:gold"
+    )).rows}  # fmt: skip
+    strong = rows["strong"]
+    assert strong.saved == 0
+    assert strong.of_strong == 1
+    assert rows["careful"].saved == pytest.approx(1 - rows["careful"].cost_usd.estimate / strong.cost_usd.estimate)
+    assert rows["careful"].cost_usd.estimate > strong.cost_usd.estimate
 
 
 def test_a_strategy_that_learns_is_made_anew_for_each_comparison(make_flow: MakeFlow) -> None:

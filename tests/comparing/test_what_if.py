@@ -56,6 +56,29 @@ async def doubting(request: Request, ask: Ask) -> Reply:
         return await ask("strong")
 
 
+async def often_cheap(request: Request, ask: Ask) -> Reply:
+    """Asks the large model for each fifth item only."""
+    return await ask("strong" if request.origin.item % 5 == 0 else "fast")
+
+
+def test_a_single_model_that_cannot_be_told_is_left_out_and_the_rest_is_shown(make: Callable[..., Made]) -> None:
+    flow, _ = make()
+    flow.map(WORDS, model="fast")
+    flow.map(WORDS.iloc[::5], model="strong")
+    told = what_if(flow, over=WORDS, strategies=[often_cheap], models=["fast", "strong"], scorer="reply=exact:gold")
+    assert told.comparison.names == ("often_cheap", "fast")
+    standing = standing_of(told.comparison)
+    assert (standing.n, standing.planned, standing.is_live) == (ITEMS, ITEMS, False)
+    assert standing.missing == {}
+
+
+@pytest.mark.parametrize("given", [{"strategies": "cascade"}, {}])
+def test_a_what_if_needs_strategies(make: Callable[..., Made], given: dict[str, Any]) -> None:
+    options: Any = {"over": WORDS, "scorer": "reply=exact:gold", **given}
+    with pytest.raises(UsageError, match="needs strategies"):
+        what_if(make()[0], **options)
+
+
 def test_nothing_is_asked_and_nothing_but_the_comparison_is_recorded(make: Callable[..., Made]) -> None:
     flow, provider = make()
     flow.map(WORDS, model="fast")

@@ -144,6 +144,28 @@ def test_a_label_is_read_out_of_a_sentence_that_names_one_of_those_known() -> No
     assert label(labels="a|b")("it is b", {}).label == "b"
 
 
+def test_labels_that_differ_in_their_spelling_alone_are_one() -> None:
+    golds = ["In progress", "in-progress", "IN_PROGRESS.", "Sci/Tech", "sci tech"]
+    assert label("gold").ready([{"gold": gold} for gold in golds]).labels == ("in progress", "sci tech")
+
+
+@pytest.mark.parametrize(
+    ("golds", "said"),
+    [
+        ([-1, 0, 1], "'-1' and '1' are alike"),
+        (["C", "C++"], "'c' and 'c\\+\\+' are alike"),
+        ([">50K", "<=50K"], "'>50k' and '<=50k' are alike"),
+        (["+", "-"], "'\\+' has none"),
+    ],
+)
+def test_labels_that_differ_in_their_signs_alone_are_refused(golds: list[Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as refused:
+        label("gold").ready([{"gold": gold} for gold in golds])
+    assert "exact:COLUMN" in refused.value.hint
+    with pytest.raises(UsageError, match=said):
+        label("gold", labels=[str(gold) for gold in golds])
+
+
 def test_json_fields_counts_those_that_match() -> None:
     gold = {"customer": {"name": "Ann", "age": 30}, "lines": [{"sku": "a"}, {"sku": "b"}]}
     got = 'Here you are: {"customer": {"name": "ann", "age": "31"}, "lines": [{"sku": "a"}], "more": 1}'
