@@ -152,14 +152,19 @@ def _checked(maker: str, models: tuple[str, ...], cost_weight: float, option: st
             f"{maker}({', '.join(map(repr, models))}) does not name two models.",
             hint=f'Write {maker}("fast", "strong").',
         )
-    if not (math.isfinite(cost_weight) and cost_weight >= 0):
+    if not (_is_number(cost_weight) and math.isfinite(cost_weight) and cost_weight >= 0):
         raise UsageError(
             f"cost_weight={cost_weight!r} is no weight.",
             hint="It is the quality that a dollar on each thousand requests is worth: 0 or more, such as 0.01.",
         )
-    if not 0 <= share <= 1:
+    if not (_is_number(share) and 0 <= share <= 1):
         raise UsageError(f"{option}={share!r} is no share.", hint=f"Write a number from 0 to 1, such as {option}=0.1.")
     return names
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one: what is written as text may be any word."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 STRATEGIES.add_maker(bandit)

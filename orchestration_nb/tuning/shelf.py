@@ -55,9 +55,9 @@ class Shelf:
             UsageError: If there is none of that name.
             WorkspaceError: If its file is damaged.
         """
-        found = self.find(name)
+        found = self.find(name) if isinstance(name, str) else None  # what is written as text may be a number
         if found is None:
-            raise missing(name, self.names())
+            raise missing(str(name), self.names())
         return found
 
 

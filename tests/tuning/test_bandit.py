@@ -19,6 +19,7 @@ from orchestration_nb.errors import BadRequestError, ServerFailedError, UsageErr
 from orchestration_nb.ids import CallId, RequestId, RunId
 from orchestration_nb.messages import user
 from orchestration_nb.routing import Strategies
+from orchestration_nb.routing.registry import STRATEGIES
 from orchestration_nb.tuning.bandit import LearningStrategy, bandit, epsilon_greedy, load_bandit
 from orchestration_nb.tuning.context import CONTEXT_SIZE, context_of
 
@@ -292,6 +293,9 @@ async def test_a_saved_bandit_that_cannot_be_used_is_refused_and_left_alone(tmp_
         (lambda: bandit("a", "b", cost_weight=-1), "no weight"),
         (lambda: bandit("a", "b", cost_weight=float("nan")), "no weight"),
         (lambda: bandit("a", "b", floor=2), "floor=2 is no share"),
+        (lambda: STRATEGIES.find("bandit(a, b, cost_weight=low)"), "cost_weight='low' is no weight"),
+        (lambda: STRATEGIES.find("bandit(a, b, floor=x)"), "floor='x' is no share"),
+        (lambda: STRATEGIES.find("epsilon_greedy(a, b, epsilon=x)"), "epsilon='x' is no share"),
         (lambda: epsilon_greedy("a", "b", epsilon=-0.1), "epsilon=-0.1 is no share"),
     ],
 )
@@ -302,8 +306,6 @@ def test_what_cannot_be_meant_is_refused(call: Any, sentence: str) -> None:
 
 
 def test_they_can_be_written_as_text() -> None:
-    from orchestration_nb.routing.registry import STRATEGIES
-
     assert isinstance(STRATEGIES, Strategies)
     found: Any = STRATEGIES.find("bandit(sim/small, strong)")
     assert found.models == ("sim/small", "strong")
