@@ -243,6 +243,8 @@ class ItemWork:
         """Awaits what the expression left to be awaited, checks the value, and books the step."""
         step = evaluated.step
         try:
+            if evaluated.error is not None:
+                raise evaluated.error  # noqa: TRY301 - here, since no StopIteration can leave a coroutine
             value = await self._value_of(evaluated)
             # A default is what the analyst wants instead of an answer: it need not look like one.
             self.scope[step.name] = value if evaluated.tally.degraded else step.check(value)
@@ -259,8 +261,6 @@ class ItemWork:
     async def _value_of(self, evaluated: Evaluated) -> Any:
         """The value, when no pending reply is left in it."""
         step, value, scope = evaluated.step, evaluated.value, evaluated.scope
-        if evaluated.error is not None:
-            raise evaluated.error
         while True:
             if isinstance(value, Pending):
                 value = await self._ask(step, value, step.schema, evaluated.tally)

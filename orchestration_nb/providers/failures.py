@@ -31,6 +31,8 @@ from orchestration_nb.providers.wire import Answer
 
 MOST_QUOTED = 300
 """Characters of a provider's words that an error repeats."""
+_LEAST_OF_KEY = 4
+"""Characters at the beginning of a key that are taken for it where an error is cut off."""
 
 _SECRETS = re.compile(
     r"(?i:bearer\s+)\S+"
@@ -63,6 +65,16 @@ def quote(text: str, secret: str = "") -> str:
     text = _SECRETS.sub("[key]", " ".join(text[: 8 * MOST_QUOTED].split()))
     text = "".join(sign for sign in text if sign.isprintable())
     return text if len(text) <= MOST_QUOTED else f"{text[:MOST_QUOTED]}..."
+
+
+def without_key(said: str, secret: str) -> str:
+    """What :func:`quote` made of a provider's words, without the key that was sent: whole, or cut off at the end."""
+    if not secret:
+        return said
+    said = said.replace(secret, "[key]")
+    for length in range(len(secret) - 1, _LEAST_OF_KEY - 1, -1):
+        said = said.replace(f"{secret[:length]}...", "[key]...")
+    return said
 
 
 def retry_after_s(answer: Answer, now: datetime | None = None) -> float | None:

@@ -13,7 +13,7 @@ from orchestration_nb.errors import BadRequestError, CallError, TruncatedReplyEr
 from orchestration_nb.providers.batch_http import BatchHttp
 from orchestration_nb.providers.batches import BatchApi, no_batches
 from orchestration_nb.providers.embedding import MOST_TEXTS
-from orchestration_nb.providers.failures import REQUEST_ID_HEADERS, failure
+from orchestration_nb.providers.failures import REQUEST_ID_HEADERS, failure, without_key
 from orchestration_nb.providers.formats import Embedded, Format, Gathering, reckoned_usage
 from orchestration_nb.providers.keys import Key
 from orchestration_nb.providers.patience import Patience
@@ -127,7 +127,7 @@ class HostedProvider:
             )
             answer = await self._wire.post(sent.path, sent.body, sent.headers, timeouts)
             self._refuse_failure(sent, answer)
-            with _marked(answer.status, answer.headers):
+            with _marked(answer.status, answer.headers, secret):
                 embedded = format_.decode(model, answer.body, some)
             vectors += embedded.vectors
             tokens += embedded.usage.input_tokens
@@ -145,7 +145,7 @@ class HostedProvider:
 
     def _whole(self, sent: _Sent, answer: Answer) -> RawReply:
         self._refuse_failure(sent, answer)
-        with _marked(answer.status, answer.headers):
+        with _marked(answer.status, answer.headers, sent.secret):
             return _with_headers(self._format.decode(sent.model, answer.body), answer.headers)
 
     async def _streamed(self, sent: _Sent, timeouts: Timeouts) -> RawReply:
@@ -158,7 +158,7 @@ class HostedProvider:
             if not 200 <= stream.status < 300 or "event-stream" not in kind:
                 return self._whole(sent, Answer(status=stream.status, headers=stream.headers, body=await stream.read()))
             gathering = self._format.gather(sent.model)
-            with _marked(stream.status, stream.headers):
+            with _marked(stream.status, stream.headers, sent.secret):
                 first_at_s = await _gather(gathering, stream, patience)
                 reply = gathering.reply()
         ttft_ms = None if first_at_s is None else (first_at_s - started_s) * 1000
@@ -197,13 +197,18 @@ class HostedProvider:
 
 
 @contextmanager
-def _marked(status: int, headers: Headers) -> Iterator[None]:
-    """Gives the errors of a reply that cannot be used its status, the provider's id and what it says of its limits."""
+def _marked(status: int, headers: Headers, secret: str) -> Iterator[None]:
+    """Gives the errors of a reply that cannot be used its status, the provider's id and what it says of its limits.
+
+    What the error quotes loses the key: a gateway that complains within a reply may repeat it, as any other.
+    """
     try:
         yield
     except CallError as error:
+        error.args = (without_key(str(error), secret), *error.args[1:])
         error.http_status = status
-        error.provider_request_id = find_header(headers, *REQUEST_ID_HEADERS)
+        request_id = find_header(headers, *REQUEST_ID_HEADERS)
+        error.provider_request_id = without_key(request_id, secret) if request_id else None
         error.rate_limit = read_rate_limit(headers)
         raise
 

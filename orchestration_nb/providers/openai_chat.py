@@ -183,12 +183,16 @@ def _text(content: Any) -> str:
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
     read = table(usage.get("prompt_tokens_details"))
+    asked, written = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    thought = count(table(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    if thought and count(usage.get("total_tokens")) == asked + written + thought:
+        written += thought  # xAI counts thoughts beside the reply, OpenAI within it
     return Usage(
-        input_tokens=count(usage.get("prompt_tokens")),
+        input_tokens=asked,
         cached_tokens=count(read.get("cached_tokens")),
         cache_write_tokens=count(read.get("cache_write_tokens")),
-        output_tokens=count(usage.get("completion_tokens")),
-        reasoning_tokens=count(table(usage.get("completion_tokens_details")).get("reasoning_tokens")),
+        output_tokens=written,
+        reasoning_tokens=thought,
     )
 
 

@@ -54,6 +54,13 @@ def test_what_a_step_raises_fails_its_item_alone(make_flow: MakeFlow, text: str,
         assert list(run.results["_status"]) == ["ok", "failed", "ok"]
 
 
+def test_what_a_step_raises_is_told_by_its_own_name_and_line(make_flow: MakeFlow) -> None:
+    flow, _ = make_flow("same = number\nfound = next(each for each in [2] if each == number)")
+    run = flow.map(ROWS)
+    assert list(run.results["_status"]) == ["failed", "ok", "failed"]
+    assert run.results["_error"].iloc[0] == "found: StopIteration: StopIteration (line 2)"
+
+
 @pytest.mark.parametrize("text", ["reply = llm(f'{number}')", "reply = [llm(f'{number}'), llm('x')]"])
 def test_a_strategy_that_ends_the_process_fails_its_items_alone(make_flow: MakeFlow, text: str) -> None:
     async def quits(request: Request, ask: Ask) -> Any:

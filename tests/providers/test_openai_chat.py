@@ -137,6 +137,15 @@ def test_usage_is_read_by_class_of_token() -> None:
     assert decoded(chat_reply(usage=usage)).usage == expected
 
 
+def test_thoughts_that_are_counted_beside_the_reply_are_paid_as_well() -> None:
+    """As xAI does; the sum of all tells it from OpenAI, who counts them within."""
+    thought = {"completion_tokens_details": {"reasoning_tokens": 300}}
+    beside = {"prompt_tokens": 32, "completion_tokens": 400, "total_tokens": 732, **thought}
+    assert decoded(chat_reply(usage=beside)).usage == Usage(input_tokens=32, output_tokens=700, reasoning_tokens=300)
+    within = {**beside, "total_tokens": 432}
+    assert decoded(chat_reply(usage=within)).usage == Usage(input_tokens=32, output_tokens=400, reasoning_tokens=300)
+
+
 @pytest.mark.parametrize(
     "usage", [None, "many", [], {"prompt_tokens": "7"}, {"prompt_tokens": -1, "completion_tokens": None}]
 )
