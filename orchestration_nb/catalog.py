@@ -128,6 +128,8 @@ class Model:
     abilities: frozenset[Ability] = frozenset({"images", "structured", "tools", "streaming"})
     simulated: bool = False
     """No real money is spent: ``sim/...`` and ``replay/...``."""
+    recorded: bool = False
+    """Its replies are recordings, which the cache need not keep, and which may be others tomorrow: ``replay/...``."""
     fallbacks: Fallbacks | None = None
     """What ``orchestrate.toml`` says shall answer when this model cannot."""
 

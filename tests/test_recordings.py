@@ -126,6 +126,20 @@ def test_the_newest_recording_answers_and_neither_failures_nor_replays_are_recor
         workspace.usable("replay/replay/fake/small")
 
 
+def test_what_was_replayed_before_comes_from_the_recordings_again_and_not_from_the_cache(tmp_path: Path) -> None:
+    texts = ["first", "second"]
+    workspace = fake_workspace(tmp_path, FakeProvider(lambda request: texts.pop(0)))
+    flow(workspace).map(ROWS.head(1), model="fake/small", fresh=True)
+    once = flow(workspace).map(ROWS.head(1), model="replay/fake/small")
+    flow(workspace).map(ROWS.head(1), model="fake/small", fresh=True)
+    later = fake_workspace(tmp_path, FakeProvider(lambda request: texts.pop(0)))
+    planned = flow(later).plan(ROWS.head(1), model="replay/fake/small")
+    again = flow(later).map(ROWS.head(1), model="replay/fake/small")
+    assert (once.results["reply"][0], again.results["reply"][0]) == ("first", "second")
+    assert again.cost_usd == once.cost_usd > 0
+    assert planned.cost_usd.expected > 0
+
+
 def test_a_reply_that_asked_for_tools_is_no_recording(tmp_path: Path) -> None:
     call = ToolCall(id="1", name="look", arguments={})
     asked = RawReply(text="", usage=Usage(), finish_reason="tool_calls", tool_calls=(call,))

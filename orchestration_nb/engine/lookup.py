@@ -45,7 +45,7 @@ async def _find_or_pay(call: Call) -> Reply:
     earlier = await _given_before(call)
     if earlier is not None:
         return earlier
-    if run.fresh or not call.request.cache:
+    if run.fresh or not call.request.cache or call.book.model.recorded:
         return await _pay(call)
     cache, flights = run.services.cache, run.services.flights
     while True:

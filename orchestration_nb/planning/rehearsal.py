@@ -151,13 +151,14 @@ def _asked(step: BoundStep, place: int, item: Mapping[str, Any], cast: Cast, *, 
             return
     for pending, request in requests:
         who = cast.who(pending.model, pending.strategy)
+        kept = cached and request.cache and not any(model.recorded for model in who.models)
         yield Ask(
             item=place,
             who=who,
             prompt_bytes=len(readable(request).encode("utf-8", "replace")),
             max_tokens=request.max_tokens,
             schema=request.output,
-            keys=tuple(_keys(request, who)) if cached and request.cache else (),
+            keys=tuple(_keys(request, who)) if kept else (),
         )
 
 

@@ -124,4 +124,4 @@ class ReplayProvider:
 
 
 def _model(name: str, price: Price | None) -> Model:
-    return Model(provider="replay", wire_name=name, price=price, abilities=frozenset(), simulated=True)
+    return Model(provider="replay", wire_name=name, price=price, abilities=frozenset(), simulated=True, recorded=True)
