@@ -92,7 +92,7 @@ def starting_deadline_s(schedule: Schedule) -> int:
 
 def _annotations(schedule: Schedule) -> dict[str, str]:
     tags = {f"orchestrate/tag.{key}": value for key, value in schedule.tags.items() if len(key) <= 50}
-    budget = {} if schedule.budget_usd is None else {"orchestrate/budget-usd": f"{schedule.budget_usd:g}"}
+    budget = {} if schedule.budget_usd is None else {"orchestrate/budget-usd": f"{schedule.budget_usd:.15g}"}
     return {"orchestrate/schedule": schedule.name, **budget, **tags}
 
 

@@ -98,7 +98,7 @@ def _timer(schedule: Schedule, unit: str) -> str:
         *(f"OnCalendar={line}" for line in calendar_lines(schedule.read_cron(), schedule.zone)),
         f"Persistent={'false' if schedule.catch_up == 'none' else 'true'}",
         "AccuracySec=1s",
-        *([f"RandomizedDelaySec={schedule.jitter_s:g}"] if schedule.jitter_s else []),
+        *([f"RandomizedDelaySec={schedule.jitter_s:.15g}"] if schedule.jitter_s else []),
         f"Unit={unit}.service",
         "",
         "[Install]",

@@ -125,10 +125,10 @@ def run_arguments(schedule: Schedule, folder: Path | str, *, retries: bool = Tru
         words += ["-p", parameter]
     if schedule.params_file is not None:
         words += ["--params", f"{folder}/{schedule.params_file}"]
-    if schedule.budget_usd is not None:
-        words += ["--budget", f"{schedule.budget_usd:g}"]
+    if schedule.budget_usd is not None:  # all its digits: fewer would round it up, above what was asked
+        words += ["--budget", f"{schedule.budget_usd:.15g}"]
     if schedule.timeout_s is not None:
-        words += ["--timeout", f"{schedule.timeout_s:g}"]
+        words += ["--timeout", f"{schedule.timeout_s:.15g}"]
     if retries and schedule.retries:
         words += ["--retries", str(schedule.retries)]
     for name, source in schedule.secrets.items():

@@ -197,6 +197,13 @@ def test_secrets_of_kubernetes_are_references() -> None:
     assert pod["volumes"][1]["secret"]["secretName"] == "weekly"
 
 
+def test_a_budget_is_exported_with_all_its_digits() -> None:
+    cron = yaml.safe_load(export(hostile(Path(), budget_usd=12345.67), "k8s"))
+    assert cron["metadata"]["annotations"]["orchestrate/budget-usd"] == "12345.67"
+    for engine in ENGINES:
+        assert "12345.67" in export(hostile(Path(), budget_usd=12345.67), engine)
+
+
 def test_secrets_of_systemd_and_github_are_references() -> None:
     service = export(hostile(Path(), secrets=SECRETS), "systemd")
     assert 'LoadCredential="PASSWORD:/run/secrets/pass word"\n' in service

@@ -293,6 +293,8 @@ def test_flags_of_the_run(tmp_path: Path) -> None:
         f"run {tmp_path}/weekly.ipynb --schedule hourly -p a=1 --budget 2 --timeout 60 --retries 3 --secret T=env:T"
     )
     assert " ".join(run_arguments(schedule, tmp_path)) == f"{expected} --tag team=x"
+    exact = run_arguments(changed(HOURLY, budget_usd=12345.67, timeout_s=1234567.5), tmp_path)
+    assert exact[-4:] == ["--budget", "12345.67", "--timeout", "1234567.5"]
 
 
 def waited_for(what: Callable[[], Any], limit_s: float = 180) -> Any:
