@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -150,21 +152,45 @@ def is_code(cell: Any) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip()) and "skip-execution" not in tagged(cell)
 
 
-def executed_copy(notebook: Path, *, folder: Path | None, workspace: Path, now: datetime) -> Path:
+@contextmanager
+def executed_copy(notebook: Path, *, folder: Path | None, workspace: Path, now: datetime) -> Iterator[Path]:
     """Where the executed copy goes: ``NAME-20260131T120000.ipynb``, a new file each time, never the notebook itself.
 
+    The file is there, empty, from the beginning, so that no other run of the same second takes its name. Where nothing
+    was written into it until the end, it goes.
+
     Raises:
-        WorkspaceError: If the folder cannot be made.
+        WorkspaceError: If the folder or the file cannot be made.
     """
     try:
         folder = folder or private_folder(workspace) / RUNS_FOLDER
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorkspaceError(f"The folder {folder} cannot be made: {error.strerror or error}.") from None
-    begun = f"{notebook.stem}-{now:%Y%m%dT%H%M%S}"
-    taken = {path.stem for path in folder.glob(f"{begun}*.ipynb")}
-    names = (begun, *(f"{begun}-{number}" for number in range(2, len(taken) + 3)))
-    return folder / f"{next(name for name in names if name not in taken)}.ipynb"
+    copy = _reserved(folder, f"{notebook.stem}-{now:%Y%m%dT%H%M%S}")
+    try:
+        yield copy
+    finally:
+        if is_reserved(copy):
+            copy.unlink(missing_ok=True)
+
+
+def _reserved(folder: Path, begun: str) -> Path:
+    for number in count(1):
+        copy = folder / (f"{begun}.ipynb" if number == 1 else f"{begun}-{number}.ipynb")
+        try:
+            copy.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _unwritable(copy, error) from None
+        return copy
+    raise AssertionError  # pragma: no cover - there is always a further number
+
+
+def is_reserved(copy: Path) -> bool:
+    """Whether nothing was written into an executed copy: its run was killed before its kernel answered."""
+    return copy.is_file() and not copy.stat().st_size
 
 
 def write_notebook(notebook: Any, path: Path, *, finished: bool = True) -> None:
@@ -184,7 +210,11 @@ def write_notebook(notebook: Any, path: Path, *, finished: bool = True) -> None:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise WorkspaceError(f"The executed copy {path} cannot be written: {error.strerror or error}.") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> WorkspaceError:
+    return WorkspaceError(f"The executed copy {path} cannot be written: {error.strerror or error}.")
 
 
 def _as_jupyter(notebook: Any) -> bytes:

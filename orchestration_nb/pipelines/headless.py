@@ -152,8 +152,8 @@ class _Attempts:
         resumed = self._resumed(attempt, root)
         root = root or pipeline_id
         self.hold = self.hold or resumed.hold or hold_chain(order.workspace, root)
-        copy = executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=order.clock.now())
-        with order.scrubber.sink(sys.stderr) as speaks_to:
+        reserved = executed_copy(order.path, folder=order.options.out, workspace=order.workspace, now=order.clock.now())
+        with reserved as copy, order.scrubber.sink(sys.stderr) as speaks_to:
             kernel = Kernel(order.kernel, order.path.parent)
             try:
                 environ = order.environ(pipeline_id, root, resumed)

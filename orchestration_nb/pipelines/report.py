@@ -17,7 +17,7 @@ from orchestration_nb.lookback.words import share
 from orchestration_nb.pages import markup
 from orchestration_nb.pages.figures import MISSING, count, latency, span, usd
 from orchestration_nb.pages.web_page import page, write_page
-from orchestration_nb.pipelines.files import read_notebook
+from orchestration_nb.pipelines.files import is_reserved, read_notebook
 from orchestration_nb.pipelines.outcome import NotebookRun
 from orchestration_nb.pipelines.report_figures import cells_figure, history_figure
 from orchestration_nb.pipelines.report_outputs import Outputs
@@ -58,7 +58,8 @@ def write_report(ledger: Ledger, name: str, *, workspace: Path, path: Path | Non
     details = ledger.pipeline(name)
     copy = workspace / str(details.run["copy"])
     path = path or copy.with_suffix(".html")
-    write_page(report_page(details, read_notebook(copy) if copy.is_file() else None), path)
+    there = copy.is_file() and not is_reserved(copy)
+    write_page(report_page(details, read_notebook(copy) if there else None), path)
     return path
 
 

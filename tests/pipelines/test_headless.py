@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
@@ -13,6 +15,8 @@ import pytest
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.ledger import Ledger
 from orchestration_nb.pipelines import CellEnded, NotebookRun, RunOptions, Unwatched, run_notebook
+from orchestration_nb.pipelines.files import executed_copy
+from orchestration_nb.pipelines.kernel import Kernel
 from orchestration_nb.workspace import Workspace
 from tests.conftest import REPO
 from tests.pipelines.notebooks import BEGIN, SMALL_USD, flow, outputs, write
@@ -98,6 +102,32 @@ def test_copies_never_replace_each_other_or_the_notebook(tmp_path: Path) -> None
     path = write(tmp_path, "1")
     copies = {run(path, tmp_path)[0].copy for _ in range(2)}
     assert len({path, *copies}) == 3
+
+
+def test_runs_of_the_same_second_have_copies_of_their_own(tmp_path: Path) -> None:
+    begun = datetime(2026, 1, 31, tzinfo=UTC)
+
+    def reserved() -> AbstractContextManager[Path]:
+        return executed_copy(Path("x/re[port.ipynb"), folder=tmp_path, workspace=tmp_path, now=begun)
+
+    with reserved() as first, reserved() as second, reserved() as third:
+        assert [copy.name for copy in (first, second, third)] == [
+            "re[port-20260131T000000.ipynb",
+            "re[port-20260131T000000-2.ipynb",
+            "re[port-20260131T000000-3.ipynb",
+        ]
+        second.write_text("{}")
+    assert [*tmp_path.iterdir()] == [second]
+
+
+def test_no_copy_is_left_where_the_kernel_never_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_args: object, **_more: object) -> None:
+        raise OSError("no memory")
+
+    monkeypatch.setattr(Kernel, "start", refused)
+    with pytest.raises(OSError, match="no memory"):
+        run(write(tmp_path, "1"))
+    assert [*(tmp_path / ".orchestrate" / "runs").iterdir()] == []
 
 
 def test_a_kernel_that_dies_is_said(tmp_path: Path) -> None:

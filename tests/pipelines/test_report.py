@@ -75,7 +75,10 @@ def test_nothing_in_it_can_load_or_run(run_it: RunIt, workspace: Path) -> None:
 
 def test_a_run_whose_copy_is_gone_is_reported_all_the_same(run_it: RunIt, workspace: Path) -> None:
     name = run_it()
-    (workspace / ".orchestrate" / "runs" / f"{name}.ipynb").unlink()
+    copy = workspace / ".orchestrate" / "runs" / f"{name}.ipynb"
+    copy.write_text("")  # as a run leaves it that is killed while its kernel starts
+    assert "is not there any more" in write_report(Workspace.current().ledger, "last", workspace=workspace).read_text()
+    copy.unlink()
     page = report_page(Workspace.current().ledger.pipeline("last"), None)
     assert "is not there any more" in page
     assert "triage" in page
