@@ -167,8 +167,16 @@ def _read(typed: Typed, kind: Kind) -> Any:
     """What was typed, in the light of what is wanted: ``007`` is a text where the default is one."""
     if kind.takes_text_alone:
         return typed.text
-    value = value_of(typed)
-    return typed.text if not fits(value, kind) and fits(typed.text, kind) else value
+    text_fits = kind.origin != "Any" and fits(typed.text, kind)
+    try:
+        value = value_of(typed)
+    except UsageError:
+        if text_fits:
+            return typed.text
+        raise
+    # Read as YAML, a text would lose its quotes and all behind a #.
+    cut = "#" in typed.text and not isinstance(value, list | dict)
+    return typed.text if text_fits and (cut or isinstance(value, str) or not fits(value, kind)) else value
 
 
 def _unknown(name: str, known: list[str]) -> UsageError:

@@ -21,6 +21,8 @@ share: float = 0.5
 queues: list[str] = ["billing"]
 mode: Literal["fast", "careful"] = "fast"
 limit: int | None = None
+title: str | None = None
+mixed: Optional[Union[int, str]] = None
 strict = False
 code = "007"  # kept as a text
 older = 3  # type: float a typed comment
@@ -87,6 +89,20 @@ def test_names_types_defaults_and_comments_are_read_and_nothing_is_executed() ->
         ("mode", "slow", None),
         ("limit", "null", None),
         ("limit", "3", 3),
+        ("title", "Fix bug #12", "Fix bug #12"),
+        ("title", "Re: offer: urgent", "Re: offer: urgent"),
+        ("title", "*.csv", "*.csv"),
+        ("title", "@anna", "@anna"),
+        ("title", "'quoted'", "'quoted'"),
+        ("title", "007", "007"),
+        ("title", "[a]", "[a]"),
+        ("title", "#12", "#12"),
+        ("title", "null", None),
+        ("title", "~", None),
+        ("mixed", "7", 7),
+        ("mixed", "7 # bugs", "7 # bugs"),
+        ("mixed", "*.csv", "*.csv"),
+        ("mixed", "~", None),
         ("anything", "{a: [1, null]}", {"a": [1, None]}),
         ("anything", "12:30", "12:30"),
         ("anything", "NO", "NO"),
@@ -95,7 +111,7 @@ def test_names_types_defaults_and_comments_are_read_and_nothing_is_executed() ->
     ],
 )
 def test_what_is_typed_is_read_in_the_light_of_the_parameter(name: str, text: str, value: Any) -> None:
-    if value is None and (name, text) != ("limit", "null"):
+    if value is None and text not in {"null", "~"}:
         with pytest.raises(UsageError, match=f"The parameter '{name}' takes"):
             fit(**{name: Typed(text)})
     else:
