@@ -187,7 +187,8 @@ def resume(
         say(found.sentence(budget))
     row = records(ledger.sql("select pipeline_id from runs where run_id = ?", [found.run_id]))[0]
     environ = {"ORCHESTRATE_RESUME": found.variable(budget)}
-    _run(found.notebook, RunOptions(out=out, resumes=row["pipeline_id"]), in_json=json, environ=environ)
+    options = RunOptions(out=out, resumes=row["pipeline_id"], even_if_done=True)  # done, and yet rows of it failed
+    _run(found.notebook, options, in_json=json, environ=environ)
 
 
 def _pipeline(ledger: Ledger, name: str) -> dict[str, Any] | None:

@@ -48,7 +48,12 @@ def find_pipeline(ledger: Ledger, name: str, notebook: str | None = None) -> dic
 
 
 def earlier_run(
-    ledger: Ledger, name: str, notebook: str, *, hold: Callable[[PipelineId], ChainHold] | None = None
+    ledger: Ledger,
+    name: str,
+    notebook: str,
+    *,
+    hold: Callable[[PipelineId], ChainHold] | None = None,
+    even_if_done: bool = False,
 ) -> Resumed:
     """What a pipeline run that is resumed was given.
 
@@ -57,6 +62,7 @@ def earlier_run(
         name: As for :func:`find_pipeline`.
         notebook: The notebook that is to go on, relative to the workspace.
         hold: Makes sure that nobody else goes on with it, given the first of the chain.
+        even_if_done: Whether one that is done is gone on with, too.
 
     Raises:
         UsageError: If there is none, it is one of another notebook, it is under way, or it is done.
@@ -66,11 +72,13 @@ def earlier_run(
     if row["notebook"] != notebook:
         raise UsageError(f"{which} is one of {row['notebook']}, not of {notebook}.")
     root = PipelineId(row["resumes"] or row["pipeline_id"])
-    _refuse_needless(ledger, root)
+    _refuse_needless(ledger, root, even_if_done)
     held = None if hold is None else hold(root)
     try:
         if held is not None:
-            _refuse_needless(ledger, root)  # while it was waited for, somebody else may have gone on with it
+            _refuse_needless(
+                ledger, root, even_if_done
+            )  # while it was waited for, somebody else may have gone on with it
         return _gone_on_with(ledger, row, root, held)
     except BaseException:
         if held is not None:
@@ -78,12 +86,12 @@ def earlier_run(
         raise
 
 
-def _refuse_needless(ledger: Ledger, root: PipelineId) -> None:
+def _refuse_needless(ledger: Ledger, root: PipelineId, even_if_done: bool) -> None:
     for row in records(ledger.sql(_CHAIN, {"root": root})):
         which = f"The pipeline run {row['pipeline_id']}"
         if row["status"] == "running":
             raise UsageError(f"{which} is under way.", hint="Wait for its end, or stop its process.")
-        if row["status"] == "done":
+        if row["status"] == "done" and not even_if_done:
             raise UsageError(f"{which} is done; there is nothing to go on with.")
 
 

@@ -44,6 +44,8 @@ class RunOptions:
     """``sim``: every model is simulated, and nothing is paid."""
     resumes: str | None = None
     """A pipeline run to go on with: its id, the beginning or the end of it, or ``last``."""
+    even_if_done: bool = False
+    """Whether a pipeline run that is done is gone on with, too: for the rows of a flow that failed in it."""
     schedule: str | None = None
     """Name of the schedule that starts it."""
     due_at: datetime | None = None

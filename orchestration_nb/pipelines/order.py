@@ -109,7 +109,7 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
     sketch, workspace = sketched(path), find_workspace(path.parent)
     resumed = Resumed()
     if options.resumes is not None:
-        resumed = _earlier(workspace, options.resumes, relative_to(path, workspace))
+        resumed = _earlier(workspace, relative_to(path, workspace), options)
         options = replace(
             options,
             parameters={**resumed.parameters, **options.parameters},
@@ -169,11 +169,18 @@ def _checked(sketch: Sketch, given: Mapping[str, Any]) -> dict[str, Any]:
         return {}  # the kernel says what is wrong with the cell
 
 
-def _earlier(workspace: Path, name: str, notebook: str) -> Resumed:
+def _earlier(workspace: Path, notebook: str, options: RunOptions) -> Resumed:
     from orchestration_nb.ledger import Ledger  # noqa: PLC0415 - loads DuckDB and pandas when it is asked
     from orchestration_nb.pipelines.chain import earlier_run  # noqa: PLC0415
 
-    return earlier_run(Ledger(workspace), name, notebook, hold=lambda root: hold_chain(workspace, root))
+    assert options.resumes is not None
+    return earlier_run(
+        Ledger(workspace),
+        options.resumes,
+        notebook,
+        hold=lambda root: hold_chain(workspace, root),
+        even_if_done=options.even_if_done,
+    )
 
 
 def _prepared(path: Path, text: str, parameters: Mapping[str, Any]) -> Any:

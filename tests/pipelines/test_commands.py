@@ -112,6 +112,25 @@ def test_a_run_that_waits_for_its_budget_is_resumed_and_nothing_is_paid_twice(
     assert "is done; there is nothing to go on with" in needless.err
 
 
+def test_rows_that_failed_in_a_notebook_that_is_done_are_gone_on_with(tmp_path: Path, orchestrate: Type) -> None:
+    odd = "import os\ntickets['part'] = 1 if os.path.exists('mended') else [0] * 3 + [1] * 37"
+    path = write(tmp_path, BEGIN, f"{odd}\nprint(day)", f"{flow()}\nshare = 1 / part")
+    first = orchestrate("run", str(path), "-p", "day=monday")
+    assert first.code == 0
+    assert "37 ok · 3 failed" in first.out
+    (tmp_path / "mended").touch()
+    again = orchestrate("resume", "last", "--json")
+    assert again.code == 0, again.err
+    assert outputs(Path(json.loads(again.out)["copy"]), 2) == "monday\n"
+    runs = Ledger(tmp_path).sql("select run_id, items_failed, resumes from runs order by run_id")
+    assert runs["items_failed"].tolist() == [3, 0]
+    assert runs["resumes"].iloc[1] == runs["run_id"].iloc[0]
+    assert calls(tmp_path) == 40  # what was answered is not paid twice
+    needless = orchestrate("resume", "last")
+    assert needless.code == 2
+    assert "is done; there is nothing to go on with" in needless.err
+
+
 def test_parameters_come_from_a_file_and_the_line_and_json_is_all_that_is_printed(
     tmp_path: Path, orchestrate: Type
 ) -> None:
