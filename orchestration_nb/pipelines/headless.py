@@ -130,14 +130,20 @@ class _Attempts:
                 root = done.root
                 if done.status != "failed" or done.error_type in NOT_RETRIED or attempt == first + options.retries:
                     return done
-                if not await self._waits(attempt + 1, attempt - first, done):
+                wait_s = self._wait_s(attempt - first)
+                if limits.would_end(wait_s):
+                    return done  # the error that counts is its own, not that there is no time to try again
+                if not await self._waits(attempt + 1, wait_s, done):
                     return replace(done, status="cancelled")
         raise AssertionError  # pragma: no cover - the last attempt has returned
 
-    async def _waits(self, attempt: int, failed_before: int, done: NotebookRun) -> bool:
-        """Waits before a retry, longer each time, and not in step with others; whether nobody stopped it."""
+    def _wait_s(self, failed_before: int) -> float:
+        """How long a retry waits: longer each time, and not in step with others."""
         most_s = min(FIRST_WAIT_S * 2**failed_before, MOST_WAIT_S)
-        wait_s = most_s * self.dice.uniform(0.5, 1.0)
+        return most_s * self.dice.uniform(0.5, 1.0)
+
+    async def _waits(self, attempt: int, wait_s: float, done: NotebookRun) -> bool:
+        """Waits before a retry; whether nobody stopped it."""
         because = done.error.strip().splitlines()[-1] if done.error.strip() else done.error_type
         self.watcher.retries(attempt, wait_s, because)
         waiting = asyncio.ensure_future(self.order.clock.sleep(wait_s))

@@ -35,6 +35,10 @@ class Limits:
             return left, "PipelineTimeoutError"
         return self.cell_s, "CellTimeoutError"
 
+    def would_end(self, wait_s: float) -> bool:
+        """Whether the whole must have ended after so many seconds more."""
+        return self.ends_s is not None and self.clock.monotonic() + wait_s >= self.ends_s
+
     def sentence(self, why: Stopped) -> str:
         """What is said of a cell that took longer."""
         if why == "CellTimeoutError":

@@ -31,6 +31,10 @@ class QuickClock(SystemClock):
 
     def __init__(self) -> None:
         self.slept_s: list[float] = []
+        self.passed_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.passed_s
 
     async def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
@@ -180,6 +184,18 @@ def test_what_is_not_worth_a_retry_is_not_begun_anew(tmp_path: Path, cell: str, 
     retries = 1 if status == "cancelled" else 0
     done = run_notebook(write(tmp_path, cell), options=RunOptions(retries=retries), clock=clock)
     assert (done.status, done.attempts, clock.slept_s) == (status, 1, [])
+
+
+def test_a_retry_for_which_no_time_is_left_is_not_waited_for(tmp_path: Path) -> None:
+    class Late(Heard):
+        def ended(self, cell: CellEnded) -> None:
+            clock.passed_s = 100
+
+    clock, heard = QuickClock(), Late()
+    options = RunOptions(retries=3, timeout_s=102)
+    done = run_notebook(write(tmp_path, "raise ValueError('not yet')"), options=options, clock=clock, watcher=heard)
+    assert (done.status, done.error_type, done.attempts) == ("failed", "ValueError", 1)
+    assert (clock.slept_s, heard.again) == ([], [])
 
 
 def test_secrets_restored_cells_and_what_comes_after_are_left_to_others(tmp_path: Path) -> None:
