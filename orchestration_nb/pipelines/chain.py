@@ -12,6 +12,7 @@ from orchestration_nb.ids import PipelineId
 from orchestration_nb.ledger import Ledger
 from orchestration_nb.pipelines.holding import ChainHold
 from orchestration_nb.pipelines.seams import Resumed
+from orchestration_nb.secrecy import is_scrubbed
 from orchestration_nb.terminal import records
 
 _LISTS = '`orchestrate sql "SELECT pipeline_id, notebook, status FROM pipelines"` lists them.'
@@ -99,10 +100,13 @@ def _gone_on_with(ledger: Ledger, row: Mapping[str, Any], root: PipelineId, held
     attempts = ledger.sql(
         "select max(attempt) as n from pipelines where pipeline_id = $root or resumes = $root", {"root": root}
     )
+    recorded: Mapping[str, str] = row["parameters"] or {}
+    lost = frozenset(name for name, value in recorded.items() if is_scrubbed(value))
     return Resumed(
         root=root,
         attempt=int(attempts["n"].iloc[0]) + 1,
-        parameters={key: json.loads(value) for key, value in (row["parameters"] or {}).items()},
+        parameters={name: json.loads(value) for name, value in recorded.items() if name not in lost},
+        lost=lost,
         tags=dict(row["tags"] or {}),
         secrets=dict(row["secrets"] or {}),
         models=row["models"],

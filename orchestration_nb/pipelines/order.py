@@ -119,6 +119,7 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
             budget_usd=resumed.budget_usd if options.budget_usd is None else options.budget_usd,
         )
     try:
+        _refuse_lost(resumed, relative_to(path, workspace), options)
         options = replace(options, parameters=_checked(sketch, options.parameters))
         order = Order(
             path=path,
@@ -139,6 +140,17 @@ def order_of(path: Path, options: RunOptions, more: Mapping[str, str], clock: Cl
         if resumed.hold is not None:
             resumed.hold.release()
         raise
+
+
+def _refuse_lost(resumed: Resumed, notebook: str, options: RunOptions) -> None:
+    """The ledger has no secrets: what stands there in the place of one must not be taken for the value."""
+    lost = sorted(resumed.lost - options.parameters.keys())
+    if lost:
+        given = " ".join(f"-p {name}=VALUE" for name in lost)
+        raise UsageError(
+            f"The parameter {lost[0]!r} held a secret and was not kept.",
+            hint=f"Give it again: orchestrate run {notebook} --resume {options.resumes} {given}",
+        )
 
 
 def _models(resumed: Resumed, options: RunOptions) -> Literal["sim"] | None:

@@ -35,6 +35,8 @@ class Resumed:
     """Which try of the same this is."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Those of the earlier run; what is given anew goes before them."""
+    lost: frozenset[str] = frozenset()
+    """Names of its parameters that held a secret, so that their values were not kept."""
     tags: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Where the earlier run's secrets come from; what is given anew goes before them."""

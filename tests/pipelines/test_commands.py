@@ -183,6 +183,25 @@ def test_a_pipeline_run_is_resumed_by_its_id_with_what_it_was_given(tmp_path: Pa
     assert outputs(Path(done["copy"]), 1) == "2\n"
 
 
+def test_a_parameter_that_held_a_secret_is_given_again_to_go_on(
+    tmp_path: Path, orchestrate: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASS", "hunter2secret")
+    monkeypatch.setenv("PIN", "73190")
+    path = write(tmp_path, "print(pin, kept, len(url))\nassert pin != 73190")
+    given = ["-p", "url=postgres://u:hunter2secret@db/x", "-p", "pin=73190", "-p", "kept=[1]"]
+    assert orchestrate("run", str(path), *given, "--secret", "PASS=env:PASS", "--secret", "PIN=env:PIN").code == 1
+    (pipeline_id,) = Ledger(tmp_path).sql("select pipeline_id from pipelines")["pipeline_id"]
+
+    refused = orchestrate("resume", pipeline_id)
+    assert (refused.code, refused.out) == (2, "")
+    assert "The parameter 'pin' held a secret and was not kept." in refused.err
+    assert f"orchestrate run weekly.ipynb --resume {pipeline_id} -p pin=VALUE -p url=VALUE" in refused.err
+    again = orchestrate("run", str(path), "--resume", "last", "-p", "url=x", "-p", "pin=2027", "--json")
+    assert again.code == 0, again.err
+    assert outputs(Path(json.loads(again.out)["copy"]), 1) == "2027 [1] 1\n"
+
+
 def test_what_the_runner_itself_has_to_say_is_said_and_cells_are_told_with_their_calls(
     tmp_path: Path, orchestrate: Type
 ) -> None:
