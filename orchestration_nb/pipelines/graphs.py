@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, time
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,16 @@ def _node(folder: Path, dag: str, name: str, said: DagNodeSettings) -> Node:
         raise UsageError(
             f"dags.{dag}.{name}: there is no notebook {said.notebook!r}.", hint=f"It is sought in {folder}."
         )
-    return Node(name=name, path=path, after=frozenset(said.after), parameters=said.parameters)
+    return Node(name=name, path=path, after=frozenset(said.after), parameters=_without_dates(said.parameters))
+
+
+def _without_dates(value: Any) -> Any:
+    """The same with dates and times as texts, which is what they are in a file of parameters."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [_without_dates(each) for each in value]
+    return {name: _without_dates(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def _known(name: str, known: Mapping[str, Any], what: str) -> str:

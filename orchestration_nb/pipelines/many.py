@@ -28,7 +28,7 @@ from orchestration_nb.pipelines.holding import dying_with
 from orchestration_nb.pipelines.limits import signals
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.outcome import EXIT_CODES, Spent
-from orchestration_nb.pipelines.values import Typed
+from orchestration_nb.pipelines.values import Typed, as_python
 
 DAG: Final = "ORCHESTRATE_DAG"
 """Variable of the environment that tells a runner of which run of which graph it is a part."""
@@ -189,10 +189,12 @@ def _words(options: RunOptions, files: ExitStack) -> list[str]:
     typed = {name: value.text for name, value in options.parameters.items() if isinstance(value, Typed)}
     words = [word for name, text in typed.items() for word in ("-p", f"{name}={text}")]
     values = {name: value for name, value in options.parameters.items() if name not in typed}
+    for name, value in values.items():
+        as_python(value, name=name)  # refuses what no cell can hold
     if values:
         folder = files.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-"))  # 0700
         path = Path(folder) / "parameters.json"
-        path.write_text(json.dumps(values), encoding="utf-8")
+        path.write_text(json.dumps(values, default=dict), encoding="utf-8")
         words += ["--params", str(path)]
     amounts = {"--budget": options.budget_usd, "--timeout": options.timeout_s, "--cell-timeout": options.cell_timeout_s}
     words += [word for flag, amount in amounts.items() if amount is not None for word in (flag, repr(float(amount)))]

@@ -18,7 +18,7 @@ from orchestration_nb.pipelines.many import ManyRun, OneEnded, run_dag, run_many
 from orchestration_nb.pipelines.options import RunOptions
 from orchestration_nb.pipelines.values import Typed
 from tests.conftest import REPO
-from tests.pipelines.notebooks import write
+from tests.pipelines.notebooks import outputs, write
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +117,18 @@ def test_a_graph_passes_artifacts_on_and_a_failed_node_skips_those_behind_it(tmp
     pipelines = Ledger(tmp_path).sql("select dag from pipelines")["dag"]
     assert pipelines.tolist() == [done.dag] * 3
     assert str(done.dag).startswith("nightly:")
+
+
+def test_dates_of_a_graphs_settings_are_texts_as_in_a_file_of_parameters(tmp_path: Path) -> None:
+    given = "{day = 2026-01-31, at = 07:30:00, many = [{since = 2026-01-31T07:30:00Z}], top = 3}"
+    path = write(tmp_path, "print(day, at, many, top)", name="day")
+    (tmp_path / "orchestrate.toml").write_text(f'[dags.a.x]\nnotebook = "day.ipynb"\nparameters = {given}\n')
+    done = run_dag("a", folder=tmp_path, parallel=1)
+    (one,) = done.ended
+    assert one.copy is not None, one.because
+    assert outputs(one.copy, 1) == "2026-01-31 07:30:00 [{'since': '2026-01-31T07:30:00+00:00'}] 3\n"
+    with pytest.raises(UsageError, match="The parameter 'day' cannot be object"):
+        run_many([path], parallel=1, options=RunOptions(parameters={"day": object()}))
 
 
 @pytest.mark.parametrize(
