@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,6 @@ from orchestration_nb.ledger import Ledger
 from orchestration_nb.ledger.journal import JournalFile
 from orchestration_nb.state.batches import BatchRow, BatchStore
 from orchestration_nb.workspace import Workspace
-from tests.conftest import REPO
 from tests.ledger import happened
 
 HOSTILE_REPLY = "paid\x1b[2K\rfree \x9b31m \u202egpj.exe\nsecond line"
@@ -406,17 +404,6 @@ class TestBatches:
 
 def test_version(orchestrate: Callable[..., Said]) -> None:
     assert orchestrate("--version") == (0, f"orchestration_nb {__version__}\n", "")
-
-
-def test_reader_that_has_had_enough_is_no_error(workspace: Path) -> None:
-    record(workspace)
-    command = f"{sys.executable} -m orchestration_nb.cli sql 'SELECT range FROM range(200000)' | head -n 1"
-    environ = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(REPO), os.environ["PYTHONPATH"]]),
-    }
-    done = subprocess.run(["/bin/sh", "-c", command], env=environ, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("range\n", "")
 
 
 def spent(folder: Path, usd: float, **fields: Any) -> None:

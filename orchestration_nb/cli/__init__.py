@@ -5,13 +5,12 @@ Each command parses its arguments and delegates; what models and prompts say rea
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
 
 from orchestration_nb.cli import history, money, reading, running, scheduling
-from orchestration_nb.cli.application import app
+from orchestration_nb.cli.application import app, is_read, put, to_nowhere
 from orchestration_nb.errors import OrchestrationError, UsageError
 from orchestration_nb.terminal import printable
 
@@ -34,9 +33,10 @@ def main() -> int:
     except OrchestrationError as error:
         _complain(str(error), error.hint)
         return 2 if isinstance(error, UsageError) else 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever reads, e.g. `head`, has had enough
-        return 0
+    except SystemExit as left:  # typer's, who makes it of a broken pipe, whoever's
+        if not isinstance(left.__context__, BrokenPipeError):
+            raise
+        return _broken(left.__context__)
     except Exception as error:  # noqa: BLE001 - the edge of the command: no traceback reaches the user
         if hasattr(error, "format_message"):  # typer's own: an unknown command, a missing argument
             _complain(
@@ -44,11 +44,23 @@ def main() -> int:
                 "`orchestrate --help` lists the commands and `orchestrate COMMAND --help` what they take.",
             )
             return 2
-        _complain(f"{type(error).__name__}: {error}", "This is a mistake of the package, please report it.")
-        return 1
+        return _mistaken(error)
+
+
+def _broken(error: BrokenPipeError) -> int:
+    """No failure where it was typer's help that was not read to its end."""
+    if is_read(sys.stdout):
+        return _mistaken(error)
+    to_nowhere(sys.stdout)
+    return 0
+
+
+def _mistaken(error: Exception) -> int:
+    _complain(f"{type(error).__name__}: {error}", "This is a mistake of the package, please report it.")
+    return 1
 
 
 def _complain(sentence: str, hint: str) -> None:
     """One line that says what is wrong, and one that says how to mend it."""
     lines = [f"Error: {sentence}", hint] if hint else [f"Error: {sentence}"]
-    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
+    put("".join(f"{printable(line)}\n" for line in lines), sys.stderr)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -58,15 +60,42 @@ def _options(
         say(context.get_help())
 
 
+def put(text: str, onto: TextIO | None = None) -> None:
+    """Writes a text at once, as it stands, to standard output unless told otherwise.
+
+    Where whoever read it has gone away, as `head` does, what is under way goes on and ends as it would have.
+    """
+    stream = sys.stdout if onto is None else onto
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        to_nowhere(stream)
+
+
+def is_read(stream: TextIO) -> bool:
+    """Whether somebody is there to read what is written to the stream."""
+    asked = select.poll()
+    asked.register(stream.fileno(), 0)  # asks for nothing but errors
+    return not asked.poll(0)
+
+
+def to_nowhere(stream: TextIO) -> None:
+    """From now on, nobody is told what is written to the stream; what is held back for it goes the same way."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def say(text: str) -> None:
     """Prints a text, escaped."""
-    sys.stdout.write(printable(text) + "\n")
+    put(printable(text) + "\n")
 
 
 def print_rows(frame: pd.DataFrame, form: Form | None) -> None:
     """Prints a table in the form that was asked for, or in that which fits where it goes."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    sys.stdout.write(write(frame, form_of(form), width=width))
+    put(write(frame, form_of(form), width=width))
 
 
 def form_of(asked: Form | None) -> Form:

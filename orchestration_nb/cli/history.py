@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from orchestration_nb.cli.application import (
     ledger_of,
     print_rows,
     print_texts,
+    put,
     say,
 )
 from orchestration_nb.ledger.pipelines import Row
@@ -53,7 +53,7 @@ def diff(
         facts = {"left": found.left.run, "right": found.right.run, "cells": [asdict(cell) for cell in found.cells]}
         changes = {"settings": [asdict(one) for one in found.settings], "models": [asdict(one) for one in found.models]}
         differences = [asdict(one) | {"difference": one.difference} for one in found.differences]
-        sys.stdout.write(as_json(facts | changes | {"differences": differences}))
+        put(as_json(facts | changes | {"differences": differences}))
         return
     say("\n".join(diff_sentences(found)))
     for table in diff_tables(found):

@@ -15,6 +15,7 @@ from orchestration_nb.cli.application import (
     form_of,
     print_rows,
     print_texts,
+    put,
     say,
     workspace_of,
 )
@@ -43,7 +44,7 @@ def spend(
     if form == "json":
         facts = {"by": told.by, "since": told.since, "simulated": told.simulated, "rows": records(told.rows)}
         budgets = {"budgets": [asdict(burn) for burn in found.burns], "alerts": records(told.alerts)}
-        sys.stdout.write(as_json(facts | budgets))
+        put(as_json(facts | budgets))
         return
     say("\n".join(headline(found)) + "\n")
     if len(told.rows):

@@ -6,6 +6,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
+from orchestration_nb.cli.application import put, say
 from orchestration_nb.clock import Clock, SystemClock
 from orchestration_nb.pages.figures import count, span, usd
 from orchestration_nb.pipelines import Begun, CellEnded, Spent, Unwatched, Watcher
@@ -43,32 +44,27 @@ class LineNarrator(Silent):
     def starts(self, begun: Begun) -> None:
         """Says that nothing is paid, where that is so."""
         if begun.simulated and begun.attempt == 1:
-            self._print(SIMULATED)
+            say(SIMULATED)
 
     def begins(self, number: int, total: int, title: str) -> None:
         """Begins the line of a cell."""
-        sys.stdout.write(one_line(f"[{number}/{total}] {title}"))
-        sys.stdout.flush()
+        put(one_line(f"[{number}/{total}] {title}"))
 
     def ended(self, cell: CellEnded) -> None:
         """Ends it, and shows what the cell has to say."""
-        self._print(f"  {how_it_ended(cell)}")
+        say(f"  {how_it_ended(cell)}")
         for text in cell.accounts:
-            self._print(f"\n{text}\n")
+            say(f"\n{text}\n")
         if cell.error_type:
-            sys.stderr.write(f"{printable(cell.error)}\n")
+            put(f"{printable(cell.error)}\n", sys.stderr)
 
     def retries(self, attempt: int, wait_s: float, because: str) -> None:
         """Says that the notebook begins anew."""
-        self._print(retry_line(attempt, wait_s, because))
+        say(retry_line(attempt, wait_s, because))
 
     def said(self, sentence: str) -> None:
         """Says it."""
-        self._print(sentence)
-
-    def _print(self, text: str) -> None:
-        sys.stdout.write(f"{printable(text)}\n")
-        sys.stdout.flush()
+        say(sentence)
 
 
 class LiveNarrator(Silent):

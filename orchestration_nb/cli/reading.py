@@ -17,6 +17,7 @@ from orchestration_nb.cli.application import (
     form_of,
     ledger_of,
     print_rows,
+    put,
     say,
     workspace_of,
 )
@@ -96,7 +97,7 @@ def show(
     facts = records(pd.DataFrame([details.run], dtype=object))[0]
     if form == "json":
         everything = {"run": facts, **{name: records(frame) for name, frame in told.items()}}
-        sys.stdout.write(as_json(everything))
+        put(as_json(everything))
         return
     source = facts.pop("source", "")
     print_rows(pd.DataFrame({"run": facts.keys(), facts.pop("run_id"): facts.values()}, dtype=object), "table")
@@ -177,7 +178,7 @@ def status(form: ShowFormOption = "table", workspace: WorkspaceOption = None) ->
     tables = recorded_standing(workspace_of(workspace))
     if form == "json":
         told = {table.title: [dict(zip(table.header, row, strict=True)) for row in table.rows] for table in tables}
-        sys.stdout.write(as_json(told))
+        put(as_json(told))
     else:
         say(standing_text(tables) or "No budget or quota is set, no circuit has opened, and no batch is under way.")
 

@@ -20,6 +20,7 @@ from orchestration_nb.cli.application import (
     ledger_of,
     print_rows,
     print_texts,
+    put,
     say,
     workspace_of,
 )
@@ -253,10 +254,10 @@ def batches(
 
 def _leave(done: NotebookRun, *, in_json: bool) -> None:
     if in_json:
-        sys.stdout.write(as_json(run_as_json(done)))
+        put(as_json(run_as_json(done)))
     else:
         if done.error and not (done.cells and done.cells[-1].error_type):
-            sys.stderr.write(f"{printable(done.error)}\n")  # what no cell has said
+            put(f"{printable(done.error)}\n", sys.stderr)  # what no cell has said
         if done.report is not None:
             say(f"report: {done.report}")
         say(f"{done.status}: {done.copy}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +15,7 @@ from orchestration_nb.cli.application import (
     folder_of,
     form_of,
     print_rows,
+    put,
     say,
 )
 from orchestration_nb.cli.flags import (
@@ -168,7 +168,7 @@ def export_(
         _book(workspace).named(name).schedule, to, folder=folder, now=SystemClock().now(), image=image
     )
     if out is None:
-        sys.stdout.write("\n".join(files.values()))
+        put("\n".join(files.values()))
         return
     for path in write_files(files, out):
         say(str(path))
@@ -232,4 +232,3 @@ def _next_due(schedule: Schedule) -> str:
 
 def _tell(line: str) -> None:
     say(f"{SystemClock().now():%Y-%m-%d %H:%M:%S} UTC  {line}")
-    sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from orchestration_nb.cli.application import say
+from orchestration_nb.cli.application import put, say
 from orchestration_nb.cli.narrating import money
 from orchestration_nb.errors import UsageError
 from orchestration_nb.pages.figures import span
@@ -41,7 +40,7 @@ def run_several(
         raise UsageError("Which notebook is to be run?", hint="Name one or more, or a graph of them with --dag.")
     if in_json:
         told: dict[str, Any] = {"exit_code": done.exit_code, "dag": done.dag, "notebooks": [*map(_plain, done.ended)]}
-        sys.stdout.write(as_json(told))
+        put(as_json(told))
     elif done.dag is not None:
         say(f"The ledger has them under dag = '{done.dag}'.")
     raise typer.Exit(done.exit_code)
@@ -63,5 +62,4 @@ class _Lines:
         parts = [f"{one.status}, {span(one.seconds)}" if one.seconds else one.status, money(one.spent)]
         said = " · ".join(filter(None, parts))
         tail = one.because if one.exit_code else str(one.copy)
-        sys.stdout.write(printable(f"{one.name}  {said}  {tail}").replace("\n", " ").rstrip() + "\n")
-        sys.stdout.flush()
+        put(printable(f"{one.name}  {said}  {tail}").replace("\n", " ").rstrip() + "\n")

@@ -139,7 +139,7 @@ class _Attempts:
 
     def _wait_s(self, failed_before: int) -> float:
         """How long a retry waits: longer each time, and not in step with others."""
-        most_s = min(FIRST_WAIT_S * 2**failed_before, MOST_WAIT_S)
+        most_s: float = min(FIRST_WAIT_S * 2**failed_before, MOST_WAIT_S)
         return most_s * self.dice.uniform(0.5, 1.0)
 
     async def _waits(self, attempt: int, wait_s: float, done: NotebookRun) -> bool:
