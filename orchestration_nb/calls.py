@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from orchestration_nb.errors import RateLimit
+from orchestration_nb.errors import Usage as Usage  # noqa: PLC0414 - an error can tell it, and stands a floor below
 from orchestration_nb.ids import CallId, RequestId, RunId, new_id
 from orchestration_nb.messages import Message, Tool, ToolCall
 
@@ -210,29 +211,6 @@ class Request:
         """The same question as a new request, about which nothing is decided yet."""
         decision = Decision(seed=f"{self.decision.seed}:again", observe=self.decision.observe)
         return replace(self, id=RequestId(new_id()), model=None, strategy=None, decision=decision)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens of one call, by class."""
-
-    input_tokens: int = 0
-    """All that was read, cached and cache-written tokens included."""
-    cached_tokens: int = 0
-    """Of the input, what the provider read from its cache."""
-    cache_write_tokens: int = 0
-    """Of the input, what the provider wrote to its cache."""
-    output_tokens: int = 0
-    """All that was written, reasoning included."""
-    reasoning_tokens: int = 0
-    """Of the output, what was thought and not said."""
-
-    def whole(self) -> Usage:
-        """The same with each part within its whole, which some servers count beside it; sums of such add up."""
-        read, written = self.cached_tokens + self.cache_write_tokens, self.reasoning_tokens
-        if read <= self.input_tokens and written <= self.output_tokens:
-            return self
-        return replace(self, input_tokens=max(read, self.input_tokens), output_tokens=max(written, self.output_tokens))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

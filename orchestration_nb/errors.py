@@ -53,7 +53,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Phase = Literal["connect", "first token", "between tokens", "total"]
@@ -78,6 +78,29 @@ class RateLimit:
     limit_tokens: int | None = None
     remaining_tokens: int | None = None
     reset_tokens_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call, by class."""
+
+    input_tokens: int = 0
+    """All that was read, cached and cache-written tokens included."""
+    cached_tokens: int = 0
+    """Of the input, what the provider read from its cache."""
+    cache_write_tokens: int = 0
+    """Of the input, what the provider wrote to its cache."""
+    output_tokens: int = 0
+    """All that was written, reasoning included."""
+    reasoning_tokens: int = 0
+    """Of the output, what was thought and not said."""
+
+    def whole(self) -> Usage:
+        """The same with each part within its whole, which some servers count beside it; sums of such add up."""
+        read, written = self.cached_tokens + self.cache_write_tokens, self.reasoning_tokens
+        if read <= self.input_tokens and written <= self.output_tokens:
+            return self
+        return replace(self, input_tokens=max(read, self.input_tokens), output_tokens=max(written, self.output_tokens))
 
 
 class OrchestrationError(Exception):
@@ -161,6 +184,7 @@ class CallError(OrchestrationError):
         retry_after_s: Seconds the provider asked to wait, or ``None``.
         http_status: The status code of the answer, or ``None`` where none came.
         provider_request_id: The provider's own id of the request, for its support desk.
+        usage: The tokens that the attempt took, where what came of it says so: it is paid as they cost then.
     """
 
     retryable: bool = False
@@ -179,12 +203,14 @@ class CallError(OrchestrationError):
         retry_after_s: float | None = None,
         http_status: int | None = None,
         provider_request_id: str | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.billing: Billing = billing
         self.retry_after_s = retry_after_s
         self.http_status = http_status
         self.provider_request_id = provider_request_id
+        self.usage = usage
         self.rate_limit: RateLimit | None = None
         """What the provider's headers said about its limits."""
 

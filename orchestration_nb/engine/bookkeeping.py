@@ -234,12 +234,19 @@ class CallBook:
         self._pay_for(raw)
 
     def attempt_failed(self, error: BaseException) -> None:
-        """The attempt brought nothing; what may have been billed is settled at the most it can cost."""
+        """The attempt brought nothing of use.
+
+        Where it is known what that took, it is paid as any reply; else what may have been billed is settled at the most
+        that it can cost.
+        """
         self._end_attempt(status_of(error), error, None)
         hold = self._hold
         assert hold is not None
         if isinstance(error, CallError) and error.billing == "no":
             hold.release()
+            return
+        if isinstance(error, CallError) and error.usage is not None:
+            self._pay_for(RawReply(text="", usage=error.usage))
             return
         self._bill_unknown = True
         self._spend(hold.usd)

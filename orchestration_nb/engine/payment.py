@@ -267,7 +267,8 @@ class _Payment:
             self.call.deadline.go_on()
             book.attempt_failed(error)
             failure = error if isinstance(error, CallError) else None
-            turn.ended(error)
+            usage = failure.usage if failure else None
+            turn.ended(error, tokens=usage.input_tokens + usage.output_tokens if usage else 0)
             permit.failed(error)
             if isinstance(failure, NotAuthorisedError | NoSuchModelError):
                 self.run.unusable[model.name] = failure

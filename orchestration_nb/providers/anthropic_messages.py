@@ -82,15 +82,16 @@ class AnthropicMessages:
     def decode(self, model: Model, body: bytes) -> RawReply:
         """Reads a whole reply."""
         answer = parse(model, body)
+        usage = _usage(table(answer.get("usage")))
         if not isinstance(answer.get("content"), list):
-            raise broken(model, answer, _complaint(answer), "holds no content")
+            raise broken(model, answer, _complaint(answer), "holds no content", usage)
         blocks = [table(block) for block in answer["content"]]
         calls = [(words(block.get("id")), words(block.get("name")), block.get("input")) for block in _tool_uses(blocks)]
         return _reply(
             model,
             text="".join(words(block.get("text")) or "" for block in blocks if block.get("type") == "text"),
             calls=calls,
-            usage=_usage(table(answer.get("usage"))),
+            usage=usage,
             stop_reason=words(answer.get("stop_reason")) or "",
             about=answer,
         )
@@ -181,7 +182,7 @@ def _reply(
     """Puts a reply together; a call of the answer tool is the text of the reply, and no tool call."""
     answers = [arguments for _, name, arguments in calls if name == ANSWER_TOOL]
     others = tuple(
-        ToolCall(id=call_id or "", name=name or "", arguments=arguments_of(model, arguments))
+        ToolCall(id=call_id or "", name=name or "", arguments=arguments_of(model, arguments, usage))
         for call_id, name, arguments in calls
         if name != ANSWER_TOOL
     )

@@ -24,6 +24,7 @@ from orchestration_nb.providers.reading import (
     arguments_of,
     broken,
     count,
+    counted,
     first,
     parse,
     rows,
@@ -86,7 +87,7 @@ class GeminiContent:
         gathered = _Candidates(model)
         gathered.take(answer)
         if not answer.get("candidates"):
-            raise broken(model, answer, _complaint(answer), "holds no candidates")
+            raise broken(model, answer, _complaint(answer), "holds no candidates", gathered.usage)
         return gathered.reply()
 
     def embedding(self) -> EmbeddingFormat:
@@ -181,7 +182,7 @@ class _Candidates:
         self._model = model
         self._text: list[str] = []
         self._calls: list[ToolCall] = []
-        self._usage = Usage()
+        self.usage = Usage()
         self._finish = ""
         self._id: str | None = None
         self._version: str | None = None
@@ -202,11 +203,13 @@ class _Candidates:
         """
         refused = words(table(answer.get("promptFeedback")).get("blockReason"))
         if refused:
-            raise ContentRefusedError(f"{self._model.name} refused the prompt: {refused}.", billing="unknown")
+            message = f"{self._model.name} refused the prompt: {refused}."
+            usage = counted(_usage(table(answer.get("usageMetadata"))))
+            raise ContentRefusedError(message, billing="unknown", usage=usage)
         self._id = self._id or words(answer.get("responseId"))
         self._version = words(answer.get("modelVersion")) or self._version
         if "usageMetadata" in answer:
-            self._usage = _usage(table(answer["usageMetadata"]))
+            self.usage = _usage(table(answer["usageMetadata"]))
         candidate = first(answer.get("candidates"))
         self._finish = words(candidate.get("finishReason")) or self._finish
         parts = [table(part) for part in rows(table(candidate.get("content")).get("parts"))]
@@ -221,7 +224,9 @@ class _Candidates:
         if call:
             name = words(call.get("name")) or ""
             call_id = words(call.get("id")) or f"call_{len(self._calls)}"
-            arguments = arguments_of(self._model, call.get("args"))
+            # Before its last event, a stream has not counted all that it writes.
+            usage = self.usage if self._finish else None
+            arguments = arguments_of(self._model, call.get("args"), usage)
             self._calls.append(ToolCall(id=call_id, name=name, arguments=arguments))
 
     def reply(self) -> RawReply:
@@ -229,10 +234,11 @@ class _Candidates:
         if not self._finish:
             raise TruncatedReplyError(f"The reply of {self._model.name} broke off.", billing="yes")
         if self._finish in _BROKEN_CALL and not self._calls:
-            raise broken(self._model, {"finishReason": self._finish}, Complaint(), "holds a broken tool call")
+            about = {"finishReason": self._finish}
+            raise broken(self._model, about, Complaint(), "holds a broken tool call", self.usage)
         reply = RawReply(
             text="".join(self._text),
-            usage=self._usage,
+            usage=self.usage,
             finish_reason=_finish(self._finish, called=bool(self._calls)),
             tool_calls=tuple(self._calls),
             provider_request_id=self._id,

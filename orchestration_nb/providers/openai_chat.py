@@ -108,14 +108,15 @@ class OpenAIChat:
         answer = parse(model, body)
         choice = first(answer.get("choices"))
         message = table(choice.get("message"))
+        usage = _usage(table(answer.get("usage")))
         if not message:
             # Some gateways answer 200 and say in the body that it went wrong.
-            raise broken(model, answer, _complaint(answer), "holds no choices")
+            raise broken(model, answer, _complaint(answer), "holds no choices", usage)
         reply = RawReply(
             text=_text(message.get("content")),
-            usage=_usage(table(answer.get("usage"))),
+            usage=usage,
             finish_reason=_FINISH.get(str(choice.get("finish_reason")), "other"),
-            tool_calls=tuple(_tool_call(model, table(call)) for call in rows(message.get("tool_calls"))),
+            tool_calls=tuple(_tool_call(model, table(call), usage) for call in rows(message.get("tool_calls"))),
             provider_request_id=words(answer.get("id")),
             model_version=words(answer.get("model")),
         )
@@ -196,9 +197,9 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
     )
 
 
-def _tool_call(model: Model, call: Mapping[str, Any]) -> ToolCall:
+def _tool_call(model: Model, call: Mapping[str, Any], usage: Usage) -> ToolCall:
     function = table(call.get("function"))
-    arguments = arguments_of(model, function.get("arguments"))
+    arguments = arguments_of(model, function.get("arguments"), usage)
     return ToolCall(id=words(call.get("id")) or "", name=words(function.get("name")) or "", arguments=arguments)
 
 
@@ -265,7 +266,9 @@ class _Chunks:
         if self._finish is None:
             raise TruncatedReplyError(f"The streamed reply of {self._model.name} broke off.", billing="yes")
         calls = tuple(
-            ToolCall(id=call["id"], name=call["name"], arguments=arguments_of(self._model, call["arguments"]))
+            ToolCall(
+                id=call["id"], name=call["name"], arguments=arguments_of(self._model, call["arguments"], self._usage)
+            )
             for _, call in sorted(self._calls.items())
         )
         reply = RawReply(

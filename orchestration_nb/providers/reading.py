@@ -7,10 +7,12 @@ from typing import Any
 
 import orjson
 
-from orchestration_nb.calls import RawReply
+from orchestration_nb.calls import RawReply, Usage
 from orchestration_nb.catalog import Model
 from orchestration_nb.errors import CallError, ContentRefusedError, MalformedReplyError, TruncatedReplyError
 from orchestration_nb.providers.failures import Complaint, failure_within, quote
+
+_NO_USAGE = Usage()
 
 
 def parse(model: Model, body: bytes) -> Mapping[str, Any]:
@@ -58,8 +60,18 @@ def count(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 
-def arguments_of(model: Model, value: Any) -> Mapping[str, Any]:
+def counted(usage: Usage | None) -> Usage | None:
+    """What a reply says that it took, for the error that comes of it; ``None`` where its server does not count."""
+    return None if usage == _NO_USAGE else usage
+
+
+def arguments_of(model: Model, value: Any, usage: Usage | None = None) -> Mapping[str, Any]:
     """The arguments of a tool call, which come as an object or as JSON text.
+
+    Args:
+        model: The model that wrote them.
+        value: The arguments.
+        usage: What the whole reply took, where that is known by now.
 
     Raises:
         MalformedReplyError: If they are neither.
@@ -69,21 +81,26 @@ def arguments_of(model: Model, value: Any) -> Mapping[str, Any]:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:
             raise MalformedReplyError(
-                f"{model.name} wrote arguments of a tool call that are not JSON: {quote(value)}", billing="yes"
+                f"{model.name} wrote arguments of a tool call that are not JSON: {quote(value)}",
+                billing="yes",
+                usage=counted(usage),
             ) from None
     if not value:
         return {}
     if not isinstance(value, dict):
-        raise MalformedReplyError(f"{model.name} wrote a tool call without named arguments.", billing="yes")
+        message = f"{model.name} wrote a tool call without named arguments."
+        raise MalformedReplyError(message, billing="yes", usage=counted(usage))
     return value
 
 
-def broken(model: Model, answer: Mapping[str, Any], complaint: Complaint, what: str) -> CallError:
+def broken(
+    model: Model, answer: Mapping[str, Any], complaint: Complaint, what: str, usage: Usage | None = None
+) -> CallError:
     """The error for a body or event that came with status 200 and is no reply."""
     if complaint.message or complaint.codes:
         return failure_within(complaint, model=model.name)
     said = quote(orjson.dumps(answer)[:2048].decode("utf-8", "replace"))
-    return MalformedReplyError(f"The reply of {model.name} {what}: {said}", billing="yes")
+    return MalformedReplyError(f"The reply of {model.name} {what}: {said}", billing="yes", usage=counted(usage))
 
 
 def unless_refused(model: Model, reply: RawReply, refusal: str | None = None) -> RawReply:
@@ -98,18 +115,22 @@ def unless_refused(model: Model, reply: RawReply, refusal: str | None = None) ->
     """
     if reply.text or reply.tool_calls:
         return reply
+    usage = counted(reply.usage)
     if refusal:
-        raise ContentRefusedError(f"{model.name} refused: {quote(refusal)}", billing="yes")
+        raise ContentRefusedError(f"{model.name} refused: {quote(refusal)}", billing="yes", usage=usage)
     if reply.finish_reason == "content_filter":
-        raise ContentRefusedError(f"{model.name} wrote nothing: its content filter stopped it.", billing="yes")
+        message = f"{model.name} wrote nothing: its content filter stopped it."
+        raise ContentRefusedError(message, billing="yes", usage=usage)
     if reply.finish_reason == "length":
         cut = TruncatedReplyError(
             f"{model.name} used up all the tokens it may write before its first word.",
             hint="Raise max_tokens in llm(...): models that think count their thoughts.",
             billing="yes",
+            usage=usage,
         )
         cut.retryable = False  # it would be cut again, and paid again
         raise cut
     if reply.finish_reason == "other":
-        raise MalformedReplyError(f"{model.name} wrote nothing, and does not say why it stopped.", billing="yes")
+        message = f"{model.name} wrote nothing, and does not say why it stopped."
+        raise MalformedReplyError(message, billing="yes", usage=usage)
     return reply

@@ -15,7 +15,9 @@ from orchestration_nb.engine.request import answer
 from orchestration_nb.errors import (
     CallTimeoutError,
     ConnectionLostError,
+    ContentRefusedError,
     JournalWriteError,
+    MalformedReplyError,
     NotAuthorisedError,
     OverBudgetError,
     OverloadedError,
@@ -25,6 +27,7 @@ from orchestration_nb.errors import (
     StepError,
 )
 from orchestration_nb.resilience import RetryPolicy
+from orchestration_nb.resilience.turns import Turn
 from orchestration_nb.routing import fallback
 from orchestration_nb.testing import FakeProvider, settle
 from tests.engine.conftest import MemoryJournal, World, a_request
@@ -169,6 +172,43 @@ async def test_what_may_have_been_billed_counts_as_billed_at_its_most(make_world
     assert call.bill_unknown
     assert call.billed_usd > call.cost_usd == pytest.approx(PAID)
     assert run.budget.spent_usd == pytest.approx(call.billed_usd) == pytest.approx(tally.billed_usd)
+
+
+async def test_a_reply_that_cannot_be_used_is_paid_as_what_it_took(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = Usage(input_tokens=10, output_tokens=5)
+    useless = MalformedReplyError("no words", billing="yes", usage=took)
+    world, tally = make_world(FakeProvider(raising(useless))), Tally()
+    run, ended = world.context(), Turn.ended
+    told: list[int] = []
+
+    def noted(turn: Turn, *error: Any, tokens: int = 0, **more: Any) -> None:
+        told.append(tokens)
+        ended(turn, *error, tokens=tokens, **more)
+
+    monkeypatch.setattr(Turn, "ended", noted)
+    await answer(a_request(), run, tally)
+    (call,) = world.journal.of("call")
+    assert [attempt.error_type for attempt in call.attempts] == ["MalformedReplyError", None]
+    assert (call.status, call.bill_unknown, call.input_tokens, call.output_tokens) == ("ok", False, 20, 10)
+    assert call.billed_usd == call.cost_usd == pytest.approx(2 * PAID)
+    assert run.budget.spent_usd == tally.billed_usd == run.progress.billed_usd == pytest.approx(2 * PAID)
+    assert run.budget.held_usd == 0
+    assert told == [15, 15], "limits count what it took, too"
+
+
+async def test_a_refusal_is_a_failed_call_that_is_paid_as_what_it_took(make_world: MakeWorld) -> None:
+    took = Usage(input_tokens=10, output_tokens=5)
+    refusal = ContentRefusedError("I won't.", billing="yes", usage=took)
+    world, tally = make_world(FakeProvider(raising(refusal))), Tally()
+    run = world.context()
+    with pytest.raises(ContentRefusedError):
+        await answer(a_request(), run, tally)
+    (call,) = world.journal.of("call")
+    assert (call.status, call.error_type, call.bill_unknown) == ("failed", "ContentRefusedError", False)
+    assert (call.input_tokens, call.output_tokens, call.input_usd_per_mtok) == (10, 5, 1.0)
+    assert call.billed_usd == call.cost_usd == run.budget.spent_usd == tally.cost_usd == pytest.approx(PAID)
 
 
 async def test_a_call_that_never_succeeds_is_recorded_as_failed(make_world: MakeWorld) -> None:

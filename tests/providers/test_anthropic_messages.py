@@ -184,8 +184,18 @@ def test_thoughts_are_no_part_of_the_text() -> None:
 def test_a_reply_that_cannot_be_used_is_an_error_of_ours(
     content: Any, more: dict[str, Any], error: type[CallError]
 ) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         decoded(content, **more)
+    assert caught.value.usage == Usage(input_tokens=7, output_tokens=3)
+
+
+def test_a_streamed_refusal_tells_what_it_took() -> None:
+    gathering = AnthropicMessages().gather(MODEL)
+    for one in (START, *stop("refusal")):
+        gathering.feed(one)
+    with pytest.raises(ContentRefusedError) as caught:
+        gathering.reply()
+    assert caught.value.usage == Usage(input_tokens=15, cached_tokens=5, output_tokens=9)
 
 
 def event(kind: str, **data: Any) -> Event:

@@ -142,6 +142,35 @@ def test_a_reply_that_cannot_be_used_is_an_error_of_ours(body: Any, error: type[
         decoded(body)
 
 
+ODD_CALL = {"content": {"parts": [{"functionCall": {"name": "f", "args": [1]}}]}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"promptFeedback": {"blockReason": "SAFETY"}},
+        {"candidates": [{"finishReason": "SAFETY"}]},
+        {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]},
+        {"candidates": [{"finishReason": "STOP", **ODD_CALL}]},
+        {"candidates": []},
+    ],
+)
+def test_a_reply_that_cannot_be_used_tells_what_it_took(body: Any) -> None:
+    with pytest.raises(CallError) as caught:
+        decoded({**body, "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 3}})
+    assert caught.value.usage == Usage(input_tokens=7, output_tokens=3)
+    with pytest.raises(CallError) as caught:
+        decoded(body)
+    assert caught.value.usage is None, "nothing was counted"
+
+
+def test_a_stream_that_is_given_up_before_its_end_does_not_know_what_it_will_have_taken() -> None:
+    piece = {"candidates": [ODD_CALL], "usageMetadata": {"promptTokenCount": 7}}
+    with pytest.raises(MalformedReplyError) as caught:
+        GeminiContent().gather(MODEL).feed(Event(orjson.dumps(piece)))
+    assert caught.value.usage is None
+
+
 def test_a_stream_is_put_together() -> None:
     gathering = GeminiContent().gather(MODEL)
     first = answer([{"text": "forty"}], None, usageMetadata={"promptTokenCount": 7})

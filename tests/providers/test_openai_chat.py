@@ -183,6 +183,40 @@ def test_a_reply_that_cannot_be_used_is_an_error_of_ours(body: Any, error: type[
     assert caught.value.billing != "no"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"refusal": "I won't."},
+        {"tool_calls": [{"function": {"name": "f", "arguments": "{"}}]},
+        {"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]},
+        None,
+    ],
+)
+def test_a_reply_that_cannot_be_used_tells_what_it_took(message: Any) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    body = {"choices": [{"finish_reason": "stop", "message": message}], "usage": usage}
+    with pytest.raises(CallError) as caught:
+        decoded(body)
+    assert caught.value.usage == Usage(input_tokens=7, output_tokens=3)
+    with pytest.raises(CallError) as caught:
+        decoded({**body, "usage": None})
+    assert caught.value.usage is None, "nothing was counted"
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [{"refusal": "I won't."}, {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{"}}]}],
+)
+def test_a_stream_that_cannot_be_used_tells_what_it_took(delta: Any) -> None:
+    gathering = OpenAIChat().gather(MODEL)
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    for event in (chunk(delta), chunk({}, "stop"), chunk(usage=usage)):
+        gathering.feed(event)
+    with pytest.raises(CallError) as caught:
+        gathering.reply()
+    assert caught.value.usage == Usage(input_tokens=7, output_tokens=3)
+
+
 def test_text_that_the_filter_cut_short_is_kept_and_says_so() -> None:
     reply = decoded(chat_reply("So far", finish_reason="content_filter"))
     assert (reply.text, reply.finish_reason) == ("So far", "content_filter")
