@@ -399,9 +399,12 @@ class Workspace:
             embedder=settings.embed,
         )
 
-    def _paid_in_batches(self) -> frozenset[str]:
-        rows = self.ledger.sql("select distinct cache_key from calls where batch and status = 'ok' and cache = 'none'")
-        return frozenset(rows["cache_key"])
+    def _paid_in_batches(self) -> dict[str, bool]:
+        rows = self.ledger.sql(
+            "select cache_key, bool_or(status = 'ok') as answered from calls where batch and cache = 'none' "
+            "and not coalesce(recovered, false) and (status = 'ok' or billed_usd > 0) group by cache_key"
+        )
+        return dict(zip(rows["cache_key"], rows["answered"].astype(bool), strict=True))
 
     def _note_lost(self, call: LostCall) -> None:
         reserved_at = datetime.fromtimestamp(call.reserved_us / 1e6, UTC).replace(tzinfo=None)

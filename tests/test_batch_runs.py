@@ -165,8 +165,7 @@ def test_calls_that_want_answers_of_their_own_get_them(settled: Path) -> None:
     assert len(calls(settled)) == 12
 
 
-def test_an_answer_that_does_not_fit_is_asked_for_again_in_the_next_batch(settled: Path) -> None:
-    source = """
+NEVER_FITS = """
 class Never(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, source, handler):
@@ -179,11 +178,60 @@ class Never(str):
 
 a: Never = llm(f"Say {body}", model="sim/small")
 """
-    run = Flow.from_source(source, name="f").map(tickets(3), batch=True)
+
+
+def unfit() -> Flow:
+    return Flow.from_source(NEVER_FITS, name="f")
+
+
+def test_an_answer_that_does_not_fit_is_asked_for_again_in_the_next_batch(settled: Path) -> None:
+    run = unfit().map(tickets(3), batch=True)
     assert set(run.results["_status"]) == {"failed"}
     assert (batches(settled), held(settled)) == (3, 0), "three attempts, as for single calls"
     rows = calls(settled)
     assert [len(attempts) for attempts in rows["attempts"]] == [3, 3, 3]
+
+
+MONTH = '[budgets.month]\nusd = 5.0\nper = "user"\nperiod = "month"\n'
+
+
+def of_the_month(workspace: Path) -> float:
+    """US dollars that the budget of the month counts as spent."""
+    with sqlite3.connect(workspace / ".orchestrate" / "state.sqlite") as state:
+        (picodollars,) = state.execute("select spent from accounts where key like 'usd|month|%'").fetchone()
+    state.close()
+    return float(picodollars) / 1e12
+
+
+def assert_all_is_billed_once(workspace: Path) -> None:
+    billed_usd = calls(workspace)["billed_usd"].sum()
+    assert held(workspace) == 0
+    assert of_the_month(workspace) == pytest.approx(billed_usd)
+    assert unfit().map(tickets(3), batch=True, fresh=True).billed_usd == pytest.approx(billed_usd)
+
+
+def test_what_was_answered_before_an_interrupt_is_billed_once(settled: Path) -> None:
+    (settled / "orchestrate.toml").write_text(SETTINGS.format(batch_s=0.7) + MONTH)
+    run = unfit().start(tickets(3), batch=True)
+    until(lambda: batches(settled) == 2 and "since" in run.progress.note)
+    run.cancel()
+    run.wait()
+    assert (run.billed_usd > 0, run.left_under_way) == (True, 3), "the first answers are paid, the second are to come"
+    again = unfit().map(tickets(3), batch=True)
+    assert (set(again.results["_status"]), batches(settled)) == ({"failed"}, 3)
+    assert_all_is_billed_once(settled)
+
+
+@pytest.mark.slow
+def test_what_was_answered_before_a_kill_is_billed_once(settled: Path) -> None:
+    (settled / "orchestrate.toml").write_text(SETTINGS.format(batch_s=0.7) + MONTH)
+    killed = another_process(settled, UNFIT_IN_ANOTHER_PROCESS)
+    until(lambda: batches(settled) == 2)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    unfit().map(tickets(3), batch=True)
+    assert batches(settled) == 3
+    assert_all_is_billed_once(settled)
 
 
 IN_ANOTHER_PROCESS = """
@@ -192,11 +240,15 @@ from tests.test_batch_runs import flow, tickets
 run = flow().map(tickets(), batch=True)
 print(json.dumps({"ok": int((run.results["_status"] == "ok").sum()), "cost_usd": run.cost_usd}))
 """
+UNFIT_IN_ANOTHER_PROCESS = """
+from tests.test_batch_runs import tickets, unfit
+unfit().map(tickets(3), batch=True)
+"""
 
 
-def another_process(workspace: Path) -> subprocess.Popen[str]:
+def another_process(workspace: Path, source: str = IN_ANOTHER_PROCESS) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", IN_ANOTHER_PROCESS],
+        [sys.executable, "-c", source],
         cwd=workspace,
         env={**os.environ, "PYTHONPATH": f"{REPO}{os.pathsep}{os.environ['PYTHONPATH']}"},
         stdout=subprocess.PIPE,

@@ -157,13 +157,23 @@ class CallBook:
         self._hold: Hold | None = None
         self._batch = False
         self._paid_before = False
+        self._settled = False
+        self._told = False
         self._cost_was_recorded = False
         self._sent_s: float | None = None
         self._wait_ms = 0.0
 
-    def begin(self, waited_s: float, hold: Hold) -> None:
-        """An attempt has its money and waits for its turn."""
+    def begin(self, waited_s: float, hold: Hold, *, settled: bool = False, told: bool = False) -> None:
+        """An attempt has its money and waits for its turn.
+
+        Args:
+            waited_s: Seconds waited before it.
+            hold: The most that it can cost.
+            settled: An earlier call had its answer, and budgets count it: unless it is handed over anew.
+            told: And the ledger says so.
+        """
         self._wait_ms, self._hold, self._sent_s = waited_s * 1000, hold, None
+        self._settled, self._told = settled, told
         self._latency_ms += self._wait_ms
 
     @property
@@ -200,6 +210,11 @@ class CallBook:
     def paid_before(self) -> None:
         """The process that was killed had written the answer down as paid: it is not counted as billed twice."""
         self._paid_before = True
+
+    def park(self, key: str) -> None:
+        """The attempt is handed over in a batch: its money is set aside until somebody has its answer."""
+        self._settled = self._told = False
+        self.hold.park(key)
 
     def left_under_way(self, error: BaseException) -> None:
         """The attempt goes on at the provider while this call ends: its money stays set aside for who joins it."""
@@ -248,9 +263,10 @@ class CallBook:
         if isinstance(error, CallError) and error.usage is not None:
             self._pay_for(RawReply(text="", usage=error.usage))
             return
-        self._bill_unknown = True
-        self._spend(hold.usd)
-        hold.settle(hold.usd)
+        if not self._told:
+            self._bill_unknown = True
+            self._spend(hold.usd)
+        self._settle(hold.usd)
 
     def answered(self, raw: RawReply, value: Any) -> Reply:
         """The call is answered: recorded first, then kept in the cache, then handed on."""
@@ -304,15 +320,20 @@ class CallBook:
         )
 
     def _pay_for(self, raw: RawReply) -> None:
-        assert self._hold is not None
         usage = raw.usage.whole()
         self._usage = usage if self._usage is NOTHING else _sum(self._usage, usage)
         self._longest_prompt = max(self._longest_prompt, usage.input_tokens)
         cost_usd = self._cost_of(raw)
         self._cost_usd += cost_usd
-        if not self._paid_before:
+        if not (self._paid_before or self._told):
             self._spend(cost_usd)
-        self._hold.settle(cost_usd, usage.input_tokens + usage.output_tokens)
+        self._settle(cost_usd, usage.input_tokens + usage.output_tokens)
+
+    def _settle(self, usd: float, tokens: int | None = None) -> None:
+        if self._settled:
+            self.hold.release()
+        else:
+            self.hold.settle(usd, tokens)
 
     def _cost_of(self, paid: RawReply | CachedReply) -> float:
         if paid.cost_usd is not None:

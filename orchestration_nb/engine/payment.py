@@ -187,21 +187,26 @@ class _Payment:
     async def attempt_in_batch(self, number: int, waited_s: float) -> tuple[RawReply, Any]:
         """One try through a batch API: no turn and no circuit, since it all goes out at once and is waited for.
 
-        An attempt that an earlier process of this run handed over has its money aside already, and joins its batch.
+        An attempt that an earlier process of this run handed over has its money aside already, and joins its batch. Of
+        one whose answer an earlier call had before it was stopped, that money is counted, and nothing is to be paid.
         """
         run, book, batches = self.run, self.book, self.run.batches
         assert batches is not None
         self.batch_key = self.batch_key or self._name_in_batches(batches)
         key = f"{self.batch_key}.{number}"
-        hold = None
+        hold, settled, told = None, False, False
         if await batches.known(key):
             hold = await run.services.budgets.adopt(key)
-            if not self._is_its_own and book.key in await run.paid_in_batches():
-                book.paid_before()
-        book.begin(waited_s, hold or await self._reserve(number))
+            settled = told = hold is None  # it was parked before the question was written down, until it was ended
+            if not self._is_its_own:
+                answered = (await run.paid_in_batches()).get(book.key)
+                if answered:
+                    book.paid_before()
+                told = settled and answered is not None  # a process that was killed wrote nothing down
+        book.begin(waited_s, hold or await self._reserve(number), settled=settled, told=told)
         book.send()
         try:
-            raw = await batches.send(book.model, self.asked, key=key, hold=book.hold)
+            raw = await batches.send(book.model, self.asked, key=key, hold=book)
         except BaseException as error:
             if batches.under_way(key):
                 book.left_under_way(error)

@@ -209,8 +209,8 @@ class Services:
     """How the models have been doing of late."""
     asking: int = 0
     """Calls that are under way, in all runs."""
-    paid_in_batches: Callable[[], Collection[str]] = frozenset
-    """Reads which questions' answers of batches stand in the ledger, as paid; blocks."""
+    paid_in_batches: Callable[[], Mapping[str, bool]] = dict
+    """Reads for which questions the ledger has something paid in batches: whether they were answered; blocks."""
     flights: dict[str, asyncio.Future[CachedReply | None]] = field(default_factory=dict)
     """Questions that are being asked right now, by digest: who asks the same waits."""
 
@@ -263,7 +263,7 @@ class RunContext:
     afterwards: set[asyncio.Task[None]] = field(default_factory=set)
     """What goes on after the answers were given, and what of it could not be recorded."""
 
-    _paid_in_batches: asyncio.Future[Collection[str]] | None = None
+    _paid_in_batches: asyncio.Future[Mapping[str, bool]] | None = None
 
     def go_on_with(self, work: Coroutine[Any, Any, None]) -> None:
         """Begins what nobody waits for but the end of the run."""
@@ -275,8 +275,8 @@ class RunContext:
         if task.cancelled() or task.exception() is None:
             self.afterwards.discard(task)
 
-    async def paid_in_batches(self) -> Collection[str]:
-        """The questions whose answers of batches stand in the ledger, as paid; read once a run."""
+    async def paid_in_batches(self) -> Mapping[str, bool]:
+        """For which questions the ledger has something paid in batches: whether they were answered; read once."""
         if self._paid_in_batches is None:
             loop = asyncio.get_running_loop()
             self._paid_in_batches = loop.run_in_executor(self.services.executor, self.services.paid_in_batches)
