@@ -280,6 +280,8 @@ class Repriced:
     cached_usd_per_mtok: float | None
     cache_write_usd_per_mtok: float | None
     reasoning_usd_per_mtok: float | None
+    batch_share: float | None = None
+    """What a call through the provider's batch API costs of that; ``None``: half."""
     repriced_at: datetime
 
 

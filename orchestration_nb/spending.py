@@ -16,6 +16,7 @@ from orchestration_nb.engine.loop import wait
 from orchestration_nb.errors import UnknownModelError, UsageError
 from orchestration_nb.events import Repriced
 from orchestration_nb.ledger import Repricing, Spend, corrections
+from orchestration_nb.providers.batches import BatchingProvider
 from orchestration_nb.workspace import Workspace
 
 NO_MONEY = "simulated, no money"
@@ -114,7 +115,15 @@ class PriceToMend:
             UnknownModelError: If there is no such model and no price was given.
         """
         name, price = self._resolved(workspace)
-        return corrections(name, price, since=self.since, until=self.until, now=workspace.clock.now())
+        provider = workspace.providers.get(name.partition("/")[0])
+        return corrections(
+            name,
+            price,
+            since=self.since,
+            until=self.until,
+            now=workspace.clock.now(),
+            batch_share=provider.batch_price if isinstance(provider, BatchingProvider) else None,
+        )
 
     def _resolved(self, workspace: Workspace) -> tuple[str, Price]:
         given = {name: usd for name, usd in (self.paid or {}).items() if usd is not None}

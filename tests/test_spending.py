@@ -126,6 +126,18 @@ class TestPriceToMend:
         with pytest.raises(UsageError, match="Nobody knows what house/large costs"):
             PriceToMend(model="house/large").corrections(house)
 
+    def test_batches_cost_what_the_settings_say_of_their_host(self, workspace: Path) -> None:
+        (workspace / "orchestrate.toml").write_text(
+            '[providers.office]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\nbatch_price = 0.75\n'
+            '[models."office/large"]\ninput_usd_per_mtok = 2\noutput_usd_per_mtok = 8\n'
+        )
+        office = Workspace(workspace, environ={})
+        (event,) = PriceToMend(model="office/large").corrections(office)
+        assert event.batch_share == 0.75
+        paid = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+        (event,) = PriceToMend(model="gone/model", paid=paid).corrections(office)
+        assert event.batch_share is None
+
     def test_an_alias_stands_for_its_model(self, house: Workspace) -> None:
         assert PriceToMend(model="fast").corrections(house)[0].model == "sim/small"
 

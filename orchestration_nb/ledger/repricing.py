@@ -6,7 +6,7 @@ which they arrived: of the corrections that cover a call (its model, and the tim
 the correction was made) the last one counts, and it starts from the call as it was recorded, which ``as_recorded``
 keeps.
 
-* ``cost_usd`` is reckoned from the tokens of each class; a call through a batch API keeps its share of the price.
+* ``cost_usd`` is reckoned from the tokens of each class, and through a batch API at its provider's share of the price.
 * ``billed_usd`` of a call that was asked follows its cost. What may have been billed without an answer was set down at
   the most it can cost, its tokens are not known: it grows or shrinks as the dearest price of a token does.
 * What came from a cache was not billed, and is not now. A call without a price, whose cost was recorded elsewhere, is
@@ -42,7 +42,12 @@ r.model = o.model and o.started_at < least(coalesce(r.until, r.repriced_at), r.r
 and (r.since is null or o.started_at >= r.since) and (r.above_tokens is null or o.input_tokens > r.above_tokens)
 """
 _LAST_FIRST = ", ".join(
-    ["r.repriced_at desc", "r.above_tokens desc nulls last", *(f"r.{name} desc" for name in PRICES)]
+    [
+        "r.repriced_at desc",
+        "r.above_tokens desc nulls last",
+        *(f"r.{name} desc" for name in PRICES),
+        "r.batch_share desc nulls last",
+    ]
 )
 # As Price.cost_usd does it, in the same order.
 _COST = """
@@ -74,7 +79,7 @@ def _reckoned(repricings: str, touched: str) -> str:
     """
     recorded = ", ".join(f"case when k.call_id is null then c.{name} else k.{name} end as {name}" for name in _RECORDED)
     standing = ", ".join(f"c.{name} as old_{name}" for name in _RECORDED)
-    share = f"case when o.batch then {BATCH_SHARE} else 1 end"
+    share = f"case when o.batch then coalesce(r.batch_share, {BATCH_SHARE}) else 1 end"
     prices = ", ".join(f"r.{name} * {share} as new_{name}" for name in PRICES)
     return f"""
 with original as (
@@ -165,7 +170,13 @@ def _add_up(connection: duckdb.DuckDBPyConnection, staged: Collection[str]) -> N
 
 
 def corrections(
-    model: str, price: Price, *, since: datetime | None, until: datetime | None, now: datetime
+    model: str,
+    price: Price,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    now: datetime,
+    batch_share: float | None = None,
 ) -> tuple[Repriced, ...]:
     """A price as events: one, and one more for each length of prompt from which it differs."""
     lengths = [(None, price.at(0)), *price.longer]
@@ -175,6 +186,7 @@ def corrections(
             since=since,
             until=until,
             above_tokens=above,
+            batch_share=batch_share,
             repriced_at=now,
             **{name: getattr(paid, name) for name in PRICES},
         )
@@ -217,10 +229,9 @@ def changes(connection: duckdb.DuckDBPyConnection, fresh: Sequence[Repriced]) ->
     """What corrections of one price would change; nothing is written."""
     names = [field.name for field in fields(Repriced)]
     row = f"({', '.join('?' for _ in names)})"
-    kinds = {"since": "timestamp", "until": "timestamp", "repriced_at": "timestamp", "above_tokens": "bigint"}
-    typed = ", ".join(
-        f"cast({name} as {kinds.get(name, 'double' if name in PRICES else 'varchar')}) as {name}" for name in names
-    )
+    kinds = dict.fromkeys(("since", "until", "repriced_at"), "timestamp") | {"above_tokens": "bigint"}
+    kinds |= dict.fromkeys((*PRICES, "batch_share"), "double")
+    typed = ", ".join(f"cast({name} as {kinds.get(name, 'varchar')}) as {name}" for name in names)
     listed = (
         f"""with fresh as (select {typed} from (values {", ".join([row] * len(fresh))}) as f({", ".join(names)}))"""  # noqa: S608
     )

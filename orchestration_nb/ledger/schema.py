@@ -165,7 +165,11 @@ alter table calls add column for_item bigint;
 alter table calls add column again_of varchar;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _AGAIN)
+_SHARE = """
+alter table repricings add column batch_share double;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _AGAIN, _SHARE)
 """One script a version: the first makes version 1 of nothing, the next version 2 of version 1."""
 
 
@@ -294,7 +298,7 @@ _REPRICED = Load(
     columns=_columns("""
         model varchar; since timestamp; until timestamp; above_tokens bigint; input_usd_per_mtok double;
         output_usd_per_mtok double; cached_usd_per_mtok double; cache_write_usd_per_mtok double;
-        reasoning_usd_per_mtok double; repriced_at timestamp"""),
+        reasoning_usd_per_mtok double; batch_share double; repriced_at timestamp"""),
     required=("model", "input_usd_per_mtok", "output_usd_per_mtok", "repriced_at"),
     into=("insert into repricings by name select * from staged_repriced",),
 )

@@ -38,8 +38,10 @@ def paid(run: str = "r", usage: Usage = USAGE, price: Price = WRONG, **fields: A
     return happened.call(run, **(tokens | prices | cost | {"model": MODEL} | fields))
 
 
-def correct(price: Price = RIGHT, *, at: datetime = LATER, **span: datetime | None) -> tuple[Repriced, ...]:
-    return corrections(MODEL, price, **({"since": None, "until": None} | span), now=at)
+def correct(
+    price: Price = RIGHT, *, at: datetime = LATER, batch_share: float | None = None, **span: datetime | None
+) -> tuple[Repriced, ...]:
+    return corrections(MODEL, price, **({"since": None, "until": None} | span), now=at, batch_share=batch_share)
 
 
 def money(ledger: Ledger) -> Any:
@@ -136,6 +138,13 @@ class TestACall:
         ledger.reprice(correct())
         assert money(ledger)[0] == pytest.approx(RIGHT.cost_usd(USAGE) / 2)
         assert ledger.sql("from calls").input_usd_per_mtok[0] == 0.4
+
+    def test_through_a_batch_of_another_host_costs_the_share_of_that_host(self, write: Write, ledger: Ledger) -> None:
+        write(paid(batch=True, price=WRONG.times(0.75)))
+        assert ledger.changes(correct(WRONG, batch_share=0.75)).calls == 0
+        shown = ledger.changes(correct(batch_share=0.75)).rows
+        ledger.reprice(correct(batch_share=0.75))
+        assert money(ledger)[0] == shown.new_cost_usd[0] == pytest.approx(RIGHT.cost_usd(USAGE) * 0.75)
 
     def test_that_may_have_been_billed_follows_the_dearest_price(self, write: Write, ledger: Ledger) -> None:
         most = WRONG.most_usd(5_000, 0)
