@@ -102,6 +102,16 @@ class Usage:
             return self
         return replace(self, input_tokens=max(read, self.input_tokens), output_tokens=max(written, self.output_tokens))
 
+    def plus(self, other: Usage) -> Usage:
+        """What two attempts took together."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
 
 class OrchestrationError(Exception):
     """Root of the tree.

@@ -321,7 +321,7 @@ class CallBook:
 
     def _pay_for(self, raw: RawReply) -> None:
         usage = raw.usage.whole()
-        self._usage = usage if self._usage is NOTHING else _sum(self._usage, usage)
+        self._usage = usage if self._usage is NOTHING else self._usage.plus(usage)
         self._longest_prompt = max(self._longest_prompt, usage.input_tokens)
         cost_usd = self._cost_of(raw)
         self._cost_usd += cost_usd
@@ -445,17 +445,6 @@ def _kind_of(error: BaseException | None) -> str | None:
     if isinstance(error, CallTimeoutError):
         return f"{type(error).__name__} ({error.phase})"
     return type(error).__name__ if error is not None else None
-
-
-def _sum(left: Usage, right: Usage) -> Usage:
-    return replace(
-        left,
-        input_tokens=left.input_tokens + right.input_tokens,
-        cached_tokens=left.cached_tokens + right.cached_tokens,
-        cache_write_tokens=left.cache_write_tokens + right.cache_write_tokens,
-        output_tokens=left.output_tokens + right.output_tokens,
-        reasoning_tokens=left.reasoning_tokens + right.reasoning_tokens,
-    )
 
 
 def lost_call(facts: Mapping[str, Any], usd: float, reserved_at: datetime) -> CallFinished:
