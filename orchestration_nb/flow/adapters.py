@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -108,6 +109,20 @@ def checked(annotation: TypeAdapter[Any], value: Any) -> Any:
     """
     try:
         fitting = annotation.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(_complaints(error)) from None
+    _refuse_unbounded(fitting)
+    return fitting
+
+
+def checked_json(annotation: TypeAdapter[Any], value: Any) -> Any:
+    """The same for a value that came as JSON, where a strict type takes a list for a set, and a text for a date.
+
+    Raises:
+        ValueError: It does not fit; the text says where and why.
+    """
+    try:
+        fitting = annotation.validate_json(json.dumps(value))
     except ValidationError as error:
         raise ValueError(_complaints(error)) from None
     _refuse_unbounded(fitting)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import CodeType, FunctionType, ModuleType
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestration_nb.calls import OutputSchema
@@ -44,7 +45,10 @@ def _bind_step(step: Step, meanings: Meanings, module: dict[str, Any], above: Ma
     sources = {**found.columns, **dict.fromkeys(found.items, "item"), **{name: name for name in step.needs}}
     made: dict[str, Any] = {}
     exec(step.code, module, made)  # noqa: S102 - makes the function of the analyst's own step, and runs nothing of it
-    reaches_llm = step.kind == "llm" or any(_reaches_llm(value) for value in found.constants.values())
+    named = _names_in(step.code)
+    reaches_llm = step.kind == "llm" or any(
+        _reaches_llm(each) for value in found.constants.values() for each in _called(value, named)
+    )
     return BoundStep(
         step=step,
         kind="llm" if reaches_llm else "plain",
@@ -107,8 +111,20 @@ def _is_quick(value: Any) -> bool:
     return value is llm or isinstance(value, _QUICK) or type(value).__module__ == "typing"
 
 
+def _called(value: Any, named: set[str]) -> Iterator[Any]:
+    """What a step may call through a value: itself, what it wraps, and what the step names of a module or a class."""
+    inner = value
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    yield inner.__func__ if isinstance(inner, MethodType) else inner
+    owner = value if isinstance(value, ModuleType) else type(value)
+    yield from (vars(owner)[name] for name in named & vars(owner).keys())
+
+
 def _reaches_llm(value: Any) -> bool:
-    """Whether a notebook function calls ``llm``, itself or through functions beside it."""
+    """Whether it is ``llm``, or a notebook function that calls it, itself or through functions beside it."""
+    if value is llm:
+        return True
     if not isinstance(value, FunctionType):
         return False
     seen: set[FunctionType] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -100,6 +101,12 @@ class Meanings:
             if each.name in step.needs or each.optional:
                 continue
             self._check_one(each.name, step)
+        if self.item and "item" in self.columns and _takes_the_row(step):
+            raise _refusal(
+                step.line,
+                f"`{step.name}` uses `item`, which is the whole row, and the table has a column `item`.",
+                'Write item["item"] for the column, or rename it: frame.rename(columns={"item": "article"}).',
+            )
         for name in sorted(step.assigned & self.columns.keys()):
             raise _refusal(step.line, f"`{name} :=` hides the column {name!r}.", "Choose another name.")
         for name in sorted(step.outer):
@@ -194,6 +201,15 @@ class Meanings:
 
     def _names(self) -> list[str]:
         return [*(name for name in self.variables if not name.startswith("_")), *self.prelude, *BUILTINS, *AT_HAND]
+
+
+def _takes_the_row(step: Step) -> bool:
+    """Whether a step uses the row as a whole, and not only its columns: ``llm(item)``, not ``item["name"]``."""
+    if all(each.name != "item" for each in step.inputs):
+        return False
+    nodes = list(ast.walk(ast.parse(step.source)))
+    parts = {id(node.value) for node in nodes if isinstance(node, ast.Subscript | ast.Attribute)}
+    return any(isinstance(node, ast.Name) and node.id == "item" and id(node) not in parts for node in nodes)
 
 
 def _own(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 from pydantic import TypeAdapter
 
 from orchestration_nb.errors import SchemaNotMetError
-from orchestration_nb.flow.adapters import checked, shortened
+from orchestration_nb.flow.adapters import checked_json, shortened
 
 _FENCE: Final = re.compile(r"```[\w-]*[ \t]*\n(.*?)```", re.DOTALL)
 _OPENING: Final = re.compile(r"[{\[]")
@@ -78,8 +78,8 @@ class ReplyReader:
 
     def _value(self, candidate: Any) -> Any:
         if self._wrapper is not None and isinstance(candidate, dict) and candidate.keys() == {self._wrapper}:
-            return checked(self._checker, candidate[self._wrapper])
-        return checked(self._checker, candidate)
+            return checked_json(self._checker, candidate[self._wrapper])
+        return checked_json(self._checker, candidate)
 
 
 def _decoded(text: str) -> list[Any]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "runs", "items", "steps", "requests", "calls", "texts", "circuits", "alerts", "plans", "repricings", "as_recorded",
+    "scores", "comparisons", "compared", "rollouts", "pipelines", "cells", "artifacts", "pipeline_alerts",
 )  # fmt: skip
 """What is exported: all that was recorded, without the ledger's own bookkeeping."""
 

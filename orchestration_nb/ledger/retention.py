@@ -17,7 +17,10 @@ from orchestration_nb.ledger.segments import merged_segments
 if TYPE_CHECKING:
     import duckdb
 
-_TIME = {"items": "finished_at", "steps": "finished_at", "requests": "started_at", "calls": "started_at"}
+_TIME = {
+    "items": "finished_at", "steps": "finished_at", "requests": "started_at", "calls": "started_at",
+    "scores": "scored_at",
+}  # fmt: skip
 
 
 def prune(path: Path, before: datetime, *, limit_s: float) -> dict[str, int]:
@@ -65,6 +68,7 @@ def _delete_rows(connection: duckdb.DuckDBPyConnection, before: datetime, segmen
             gone[table] = _count(connection, f"delete from {table} {_gone(table)}", before)  # noqa: S608
         connection.execute("delete from as_recorded where call_id not in (select call_id from calls)")
         gone["runs"] = _count(connection, "delete from runs where run_id in (from doomed)")
+        gone |= _delete_comparisons(connection, before)
         gone |= _delete_pipelines(connection, before)
         connection.execute("delete from segments where name in (select unnest(?::varchar[]))", [segments])
         connection.execute("delete from bad_lines where segment in (select unnest(?::varchar[]))", [segments])
@@ -72,6 +76,14 @@ def _delete_rows(connection: duckdb.DuckDBPyConnection, before: datetime, segmen
     except BaseException:
         connection.execute("rollback")
         raise
+    return gone
+
+
+def _delete_comparisons(connection: duckdb.DuckDBPyConnection, before: datetime) -> dict[str, int]:
+    """Comparisons with what each strategy came to."""
+    old = "delete from comparisons where status <> 'running' and coalesce(finished_at, started_at) < ?"
+    gone = {"comparisons": _count(connection, old, before)}
+    connection.execute("delete from compared where comparison_id not in (select comparison_id from comparisons)")
     return gone
 
 

@@ -195,15 +195,28 @@ _exclusive = ("define", "plan", "background")
 
 
 def words_of(line: str) -> list[str]:
-    """The words of a line, quotes taken off; what follows a ``#`` is a comment.
+    """The words of a line, quotes taken off; what follows a ``#`` that begins a word is a comment.
 
     Raises:
         UsageError: If a quotation is not closed.
     """
     try:
-        return shlex.split(line, comments=True)
+        return shlex.split(_before_comment(line))
     except ValueError:
         raise UsageError("A quotation mark on the line of the magic is not closed.", hint=USAGE) from None
+
+
+def _before_comment(line: str) -> str:
+    """The line up to a comment: shlex would begin one within a word, as in ``ticket=A#12``."""
+    quote = ""
+    for place, sign in enumerate(line):
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        elif sign == "#" and (place == 0 or line[place - 1].isspace()):
+            return line[:place]
+    return line
 
 
 def near_miss(word: str, known: Sequence[str], otherwise: str = "") -> str:

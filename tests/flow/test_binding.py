@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -39,6 +41,15 @@ def test_once_is_what_reaches_no_column_and_no_item(bind: Bind) -> None:
 
 def test_item_is_always_the_row_even_where_a_column_is_called_so(evaluate: Callable[..., dict[str, Any]]) -> None:
     assert evaluate("a = item['item']", {"item": "column"})["a"] == "column"
+
+
+@pytest.mark.parametrize("text", ["a = f'{item}'", "a = llm(item)", "a = {**item}"])
+def test_the_whole_row_is_not_taken_for_a_column_of_that_name(bind: Bind, text: str) -> None:
+    with pytest.raises(FlowError, match="the table has a column `item`") as refused:
+        bind(text, ["item", "price"])
+    assert 'item["item"]' in refused.value.hint
+    assert bind(text, ["price"]).steps[0].uses_item
+    assert bind("a = (item['item'], item.get('price'))", ["item", "price"]).steps[0].uses_item
 
 
 def test_llm_is_always_llm(bind: Bind) -> None:
@@ -278,6 +289,22 @@ def test_kind_looks_through_functions_of_the_notebook(bind: Bind) -> None:
 
     bound = steps(bind("a = ask('x')\nb = plain('x')\nc = [f('x') for f in [ask]]", ask=ask, plain=plain))
     assert {name: step.kind for name, step in bound.items()} == {"a": "llm", "b": "plain", "c": "llm"}
+
+
+def test_kind_looks_into_modules_classes_and_what_is_wrapped(bind: Bind) -> None:
+    class Asker:
+        def ask(self) -> Any:
+            return llm("x")
+
+        def say(self) -> str:
+            return "x"
+
+    helpers = ModuleType("helpers")
+    helpers.ask, helpers.llm = Asker.ask, llm  # type: ignore[attr-defined]
+    names = {"helpers": helpers, "quick": functools.partial(Asker().ask), "asker": Asker(), "pd": pd}
+    text = "a = helpers.ask(1)\nb = helpers.llm('x')\nc = quick()\nd = asker.ask()\ne = asker.say()\nf = pd.concat([])"
+    kinds = {name: step.kind for name, step in steps(bind(text, **names)).items()}
+    assert kinds == dict.fromkeys("abcd", "llm") | dict.fromkeys("ef", "plain")
 
 
 def test_what_the_ledger_keeps(bind: Bind) -> None:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from orchestration_nb.errors import SchemaNotMetError
 from orchestration_nb.flow.schema import output_schema
 
 QUEUE = Literal["billing", "bug"]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+    tags: set[str]
+    day: date
 
 
 @dataclass
@@ -31,6 +38,12 @@ def read(annotation: Any, text: str) -> Any:
     schema = output_schema(annotation, name="step")
     assert schema is not None
     return schema.parse(text)
+
+
+def test_a_strict_type_reads_what_json_has_for_it() -> None:
+    assert read(Strict, '{"tags": ["a"], "day": "2026-01-31"}') == Strict(tags={"a"}, day=date(2026, 1, 31))
+    with pytest.raises(SchemaNotMetError, match="tags"):
+        read(Strict, '{"tags": "a", "day": "2026-01-31"}')
 
 
 @pytest.mark.parametrize(

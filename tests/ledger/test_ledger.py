@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from orchestration_nb.errors import UsageError, WorkspaceError
 from orchestration_nb.ledger import JournalFile, Ledger
+from orchestration_nb.ledger.schema import MIGRATIONS
 from tests.ledger import happened
 from tests.ledger.conftest import Write, python
 
@@ -77,6 +79,9 @@ class TestExport:
         (folder / "calls.parquet").write_text("old")
         paths = ledger.export(folder)
         assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in paths)
+        its_own = {"segments", "bad_lines"}  # what the ledger remembers of the journal's files
+        created = set(re.findall(r"^create table (\w+)", "\n".join(MIGRATIONS), re.MULTILINE))
+        assert {path.stem for path in paths} == created - its_own
         with duckdb.connect() as connection:
             calls, texts = str(folder / "calls.parquet"), str(folder / "texts.parquet")
             status = connection.execute("select attempts[1].http_status from read_parquet(?)", [calls]).fetchall()

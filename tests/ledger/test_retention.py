@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestration_nb.errors import UsageError
+from orchestration_nb.events import ComparisonFinished, ComparisonStarted, ItemCompared, Scored
+from orchestration_nb.ids import RunId
 from orchestration_nb.ledger import JournalFile, Ledger
 from tests.ledger import happened
 from tests.ledger.conftest import Write
@@ -22,8 +24,23 @@ def run(name: str, ended: datetime) -> tuple[object, ...]:
         happened.call(name, started_at=ended, prompt=f"{SECRET} {name}"),
         happened.request(name, started_at=ended),
         happened.item(name, finished_at=ended),
+        Scored(
+            run_id=RunId(name), item=0, step="q", scorer="tell", scored_by="scorer", label=f"{SECRET} {name}",
+            quality=None, scored_at=ended,
+        ),
+        ComparisonStarted(
+            comparison_id=name, kind="compare", flow="f", strategies=("a",), reference=None, step="q", scorer="tell",
+            items=1, margin=0.02, seed=0, started_at=ended,
+        ),
+        ItemCompared(
+            comparison_id=name, run_id=None, strategy="a", item=0, status="ok", quality=1.0, cost_usd=0.0,
+            latency_ms=1.0, model="m", asked=("m",), reason=f"{SECRET} {name}", error=None, compared_at=ended,
+        ),
+        ComparisonFinished(
+            comparison_id=name, status="done", error=None, questions=1, cost_usd=0.0, billed_usd=0.0, finished_at=ended
+        ),
         happened.run_finished(name, finished_at=ended),
-    )
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -39,10 +56,13 @@ def old_and_new(write: Write) -> None:
 class TestPrune:
     def test_deletes_old_runs_as_a_whole(self, ledger: Ledger) -> None:
         gone = ledger.prune(30)
-        rows = {"texts": 1, "items": 1, "steps": 2, "requests": 1, "calls": 1, "runs": 1, "pipelines": 0}
+        rows = {"texts": 1, "items": 1, "steps": 2, "requests": 1, "calls": 1, "scores": 1, "runs": 1}
+        rows |= {"comparisons": 1, "pipelines": 0}
         assert gone == rows | {"segments": 1}
-        for table in ("runs", "items", "steps", "requests", "calls"):
+        for table in ("runs", "items", "steps", "requests", "calls", "scores"):
             assert set(ledger.sql(f"select run_id from {table}").run_id) == {"new"}
+        for table in ("comparisons", "compared"):
+            assert set(ledger.sql(f"select comparison_id from {table}").comparison_id) == {"new"}
         assert ledger.sql("select prompt from texts").prompt.tolist() == [f"{SECRET} new"]
 
     def test_leaves_nothing_of_them_in_any_file(self, ledger: Ledger, tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ def test_equals_quotes_and_comments() -> None:
     assert (cell.name, cell.over, cell.budget) == ("triage", "tickets[tickets.n > 3]", 0.0)
 
 
+def test_a_sign_within_a_word_or_a_quotation_begins_no_comment() -> None:
+    cell = read_cell_line("triage --tag ticket=A#12 --tag note='# 7' --budget 0.50 #cheap --sample 1")
+    assert (dict(cell.tag), cell.budget, cell.sample) == ({"ticket": "A#12", "note": "# 7"}, 0.5, None)
+
+
 def test_every_flag_sets_a_field() -> None:
     assert {flag.field for flag in FLAGS} == set(CellArguments.__dataclass_fields__) - {"name"}
 
