@@ -22,6 +22,7 @@ from orchestration_nb.pipelines.leaving import MODULE, left_behind
 from orchestration_nb.pipelines.outcome import NotebookRun
 from orchestration_nb.pipelines.record import digest_of
 from orchestration_nb.pipelines.seams import RestoredCell, Resumed, Resumption
+from orchestration_nb.terminal import records
 
 _CELLS: Final = """
 select pipeline_id, cell, digest from cells
@@ -35,6 +36,14 @@ from artifacts
 where cell is not null and pipeline_id in (
     select pipeline_id from pipelines where pipeline_id = $root or resumes = $root)
 group by all order by pipeline_id desc
+"""
+_FAILED: Final = """
+select min(cell) as cell from (
+    select x.cell, r.flow, arg_max(r.items_failed, r.run_id) as failed
+    from cell_runs as x join runs as r using (run_id)
+    where x.pipeline_id in (select pipeline_id from pipelines where pipeline_id = $root or resumes = $root)
+    group by all)
+where failed > 0
 """
 
 Kept = tuple[str, str, str]
@@ -53,6 +62,8 @@ def restored(resumption: Resumption) -> Resumed:
     cells = code_cells(resumption.notebook)
     digests = [digest_of([cell]) for cell in cells]
     done = chain.done(digests)
+    if resumption.options.even_if_done and chain.failed is not None:
+        done = min(done, chain.failed - 1)  # its rows are asked for again, and what comes of them is another
     plan = _Plan(cells=cells, chain=chain, digests=digests, done=done)
     plan.decide()
     return replace(
@@ -81,6 +92,8 @@ class _Chain:
     artifacts: Mapping[tuple[str, int], Mapping[str, Kept]]
     """By pipeline run, newest first, and cell: name to file."""
     copies: Mapping[str, str]
+    failed: int | None
+    """The first cell of which rows failed when it ran last."""
 
     @classmethod
     def of(cls, ledger: Ledger, workspace: Path, root: PipelineId) -> _Chain:
@@ -95,8 +108,10 @@ class _Chain:
         copies = ledger.sql(
             "select pipeline_id, copy from pipelines where pipeline_id = $root or resumes = $root", {"root": root}
         )
+        failed = records(ledger.sql(_FAILED, {"root": root}))[0]["cell"]
         return cls(
             workspace=workspace,
+            failed=failed,
             ended=ended,
             artifacts=kept,
             copies=dict(zip(copies["pipeline_id"], copies["copy"], strict=True)),
