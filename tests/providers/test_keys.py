@@ -9,11 +9,11 @@ import pytest
 from orchestration_nb.calls import Timeouts
 from orchestration_nb.catalog import Model
 from orchestration_nb.config import ProviderSettings, Settings
-from orchestration_nb.errors import ConfigError, NotAuthorisedError
+from orchestration_nb.errors import CallError, ConfigError, NotAuthorisedError
 from orchestration_nb.providers import build
 from orchestration_nb.providers.keys import Key, allowed_key
 from orchestration_nb.providers.wire import BaseUrl
-from tests.providers.conftest import Script, ask, chat_reply, http
+from tests.providers.conftest import Script, ask, chat_reply, http, sse
 
 ENVIRON = {"OPENAI_API_KEY": "sk-official", "HOUSE_KEY": "house-key", "AWS_SECRET_ACCESS_KEY": "aws"}
 OFFICIAL = "https://api.openai.com/v1"
@@ -146,3 +146,19 @@ async def test_a_key_goes_in_the_header_of_its_format_and_not_in_the_address(
     assert "house-key" not in sent.target
     assert (sent.headers.get("anthropic-version") == "2023-06-01") == (kind == "anthropic")
     await provider.close()
+
+
+@pytest.mark.parametrize("before", ["the key ", "x" * 285 + " "])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_complaint_within_a_reply_repeats_no_key(script: Script, before: str, stream: bool) -> None:
+    """Also not the first half of one that the end of the quotation cuts off; and one that looks like no key."""
+    key = "0f3c9a7b5d1e4f60a2b4c6d8e0f1a3b5"
+    mine = {"kind": "openai", "base_url": script.url, "key_env": "HOUSE_KEY", "stream": stream}
+    house = build(Settings.model_validate({"providers": {"house": mine}}), {"HOUSE_KEY": key}, trusted=True)["house"]
+    said_within = {"error": {"message": f"{before}{key} is bad", "code": "bad"}}
+    script.answers = [sse(said_within) if stream else http(200, said_within)]
+    with pytest.raises(CallError) as caught:
+        await house.send(Model(provider="house", wire_name="m"), ask(), timeouts=Timeouts(total_s=5))
+    await house.close()
+    assert "[key]" in str(caught.value)
+    assert key[:4] not in str(caught.value)
