@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import threading
 import time
 from typing import NewType
 
@@ -12,13 +12,15 @@ RequestId = NewType("RequestId", str)
 CallId = NewType("CallId", str)
 PipelineId = NewType("PipelineId", str)
 
-_count = itertools.count(int.from_bytes(os.urandom(2), "big"))
 _process = os.urandom(4).hex()
+_making = threading.Lock()
+_last = 0
+"""Milliseconds and counter of the newest id."""
 
 
 def _forget_parent() -> None:
-    global _process  # noqa: PLW0603 - a forked child must not write its parent's ids
-    _process = os.urandom(4).hex()
+    global _process, _making
+    _process, _making = os.urandom(4).hex(), threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_parent)
@@ -27,7 +29,10 @@ os.register_at_fork(after_in_child=_forget_parent)
 def new_id() -> str:
     """A new id of 24 hexadecimal digits: milliseconds (12), a counter (4), the process (8).
 
-    Two ids of one process in one millisecond keep their order, except where the counter wraps; they are unique up to
-    65,536 a millisecond.
+    Those of one process are in the order in which they were made, also where the clock is set back. Of more than 65,536
+    a millisecond, some say that they were made a little later.
     """
-    return f"{time.time_ns() // 1_000_000:012x}{next(_count) & 0xFFFF:04x}{_process}"
+    global _last  # noqa: PLW0603 - what makes the next one greater
+    with _making:
+        _last = max(_last + 1, time.time_ns() // 1_000_000 << 16)
+        return f"{_last:016x}{_process}"
