@@ -15,6 +15,7 @@ def test_more_than_a_counter_holds_are_in_order() -> None:
     made = [new_id() for _ in range(70_000)]
     assert all(before < after for before, after in itertools.pairwise(made))
     assert {len(each) for each in made} == {24}
+    assert len({each[-12:] for each in made[:65_536]}) == 65_536  # people write the end of an id
 
 
 def test_a_clock_that_is_set_back_changes_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
