@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -41,6 +42,7 @@ class JudgeAsks:
     """By which its runs are found in the ledger."""
     _turns: list[asyncio.Semaphore] = field(default_factory=list)
     _asking: set[Run] = field(default_factory=set)
+    _stopped: threading.Event = field(default_factory=threading.Event)
 
     async def __call__(self, prompt: str, *, model: str, output: OutputSchema) -> Reply:
         """Asks once.
@@ -64,6 +66,8 @@ class JudgeAsks:
         options = RunOptions(budget=self.budget_usd, on_budget=self.on_budget, fresh=self.fresh, tags=self.tags)
         run = start_apart(flow, table_of([{"prompt": prompt}]), apart, options)
         self._asking.add(run)
+        if self._stopped.is_set():
+            run.cancel()  # it was about to begin when the others were cancelled
         try:
             await run.done()
         finally:
@@ -75,7 +79,8 @@ class JudgeAsks:
         return kept[-1]
 
     def stop(self) -> None:
-        """Cancels what is being asked."""
+        """Cancels what is being asked, and what somebody is about to ask."""
+        self._stopped.set()
         for run in tuple(self._asking):
             run.cancel()
 

@@ -13,9 +13,12 @@ import pandas as pd
 import pytest
 
 from orchestration_nb.calls import Request
-from orchestration_nb.errors import UsageError
+from orchestration_nb.errors import CallError, UsageError
 from orchestration_nb.evals.judges import judge
+from orchestration_nb.flow.schema import output_schema
 from orchestration_nb.flows import Flow
+from orchestration_nb.ids import RunId, new_id
+from orchestration_nb.judging import JudgeAsks
 from orchestration_nb.notebook.account import account_of
 from orchestration_nb.testing import FakeProvider, fake_workspace
 
@@ -69,6 +72,20 @@ def test_a_column_that_it_cannot_see_is_said_before_anything_is_paid(make_flow: 
     flow = make_flow()
     with pytest.raises(UsageError, match="'colour'"):
         flow.map(WORDS, score=judge("Is it polite?", model="strong", show="colour"))
+
+
+async def test_who_asks_a_judge_that_was_stopped_just_before_is_not_left_behind(tmp_path: Path) -> None:
+    async def respond(request: Request) -> str:
+        await asyncio.sleep(60)
+        return answer(request)
+
+    workspace = fake_workspace(tmp_path, FakeProvider(respond))
+    asks = JudgeAsks(workspace=workspace, account=RunId(new_id()), budget_usd=None, concurrency=1)
+    asks.stop()
+    output = output_schema(bool, name="judge")
+    assert output is not None
+    with pytest.raises(CallError, match="gave no reply"):
+        await asyncio.wait_for(asks("Is it polite?", model="fast", output=output), timeout=30)
 
 
 def test_a_run_that_is_cancelled_leaves_no_judge_behind(make_flow: MakeFlow) -> None:
