@@ -77,9 +77,8 @@ def earlier_run(
     held = None if hold is None else hold(root)
     try:
         if held is not None:
-            _refuse_needless(
-                ledger, root, even_if_done
-            )  # while it was waited for, somebody else may have gone on with it
+            # While it was waited for, somebody else may have gone on with it.
+            _refuse_needless(ledger, root, even_if_done)
         return _gone_on_with(ledger, row, root, held)
     except BaseException:
         if held is not None:
