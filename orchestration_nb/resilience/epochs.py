@@ -12,6 +12,7 @@ _SIGMAS: Final = 2.5
 _MOST_SEEN: Final = 300
 _NONE: Final = 0.005
 _NEXT_TO_NONE: Final = 8
+_LEEWAY: Final = 1.5
 _SHORTEST_S: Final = 0.001
 
 
@@ -72,7 +73,18 @@ class Noise:
     seen: int = 0
     """Calls that it was learnt from."""
     most: float = 0.0
-    """What it was when a lower pace was tried: more than that may be a limit."""
+    """More than that may be a limit."""
+
+    @classmethod
+    def of(cls, calls: Epoch, most: float) -> Noise:
+        """What calls tell of it that no limit held back; ``most`` is the share of others that one may have."""
+        found = cls(min(calls.share, most), calls.answered, most)
+        found.most = min(most, found.share + _LEEWAY * found._error)
+        return found
+
+    @property
+    def _error(self) -> float:
+        return math.sqrt(self.share * (1 - self.share) / max(1, self.seen))
 
     def explains(self, epoch: Epoch) -> bool:
         """Whether an epoch's refusals are no more than chance may bring."""
@@ -80,15 +92,26 @@ class Noise:
         spread = calls * (1 + calls / max(1, self.seen))  # the share itself is known from some calls only
         return epoch.refused <= self.share * calls + _SIGMAS * math.sqrt(self.share * (1 - self.share) * spread)
 
-    def told(self, trial: Epoch, share: float) -> float:
-        """Logarithm of how much likelier a trial is where ``share`` is noise than where next to none of it is."""
-        least = max(self.share, share / _NEXT_TO_NONE)
-        passed = trial.answered - trial.refused
-        return trial.refused * math.log(share / least) + passed * math.log((1 - share) / (1 - least))
+    def told(self, trial: Epoch, doubted: Epoch) -> float:
+        """Logarithm of how much likelier a trial is where noise refused the others than where next to none of it is.
+
+        The share of noise is known from the others only, which may be few: it is averaged over what they leave open.
+        """
+        refused, passed = doubted.refused + 0.5, doubted.answered - doubted.refused + 0.5
+        more_refused, more_passed = trial.refused, trial.answered - trial.refused
+        as_many = _log_beta(refused + more_refused, passed + more_passed) - _log_beta(refused, passed)
+        least = max(self.share, doubted.share / _NEXT_TO_NONE)
+        return as_many - more_refused * math.log(least) - more_passed * math.log(1 - least)
 
     def learn(self, epoch: Epoch) -> None:
-        """Follows the share of an epoch that no limit held back, downwards."""
+        """Follows the share of an epoch that no limit held back, and lets it rise no more than chance may."""
         if self.share:
             self.share += (epoch.share - self.share) * epoch.answered / max(1, self.seen + epoch.answered)
             self.seen = min(self.seen + epoch.answered, _MOST_SEEN)
             self.share = min(self.share, self.most) if self.share > _NONE else 0.0
+            if epoch.held:  # a limit that is met little by little looks like a little more noise each time
+                self.most = min(self.most, self.share + _LEEWAY * self._error)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
