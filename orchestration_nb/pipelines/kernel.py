@@ -84,7 +84,9 @@ class Kernel:
         Raises:
             RuntimeError: If it died or did not answer.
         """
-        self.client = self.manager.client()
+        from orchestration_nb.pipelines.channel import AnswerChannel  # noqa: PLC0415 - loads jupyter_client
+
+        self.client = self.manager.client(shell_channel_class=AnswerChannel)
         self.client.start_channels(stdin=False)
         self.client.allow_stdin = False
         loop = asyncio.get_running_loop()
