@@ -17,7 +17,7 @@ from orchestration_nb.comparing.standing import ORACLE, Kind, Row, Standing
 from orchestration_nb.evals.intervals import Interval
 from orchestration_nb.notebook.compare_words import per_thousand, percent, quality_words
 from orchestration_nb.pages.figures import usd
-from orchestration_nb.pages.plotting import told
+from orchestration_nb.pages.plotting import AXIS, GREY, PAPER, figure_title, told
 from orchestration_nb.spending import NO_MONEY
 
 MIME: Final = "application/vnd.plotly.v1+json"
@@ -30,7 +30,6 @@ CONFIG: Final = {"displaylogo": False, "displayModeBar": False, "responsive": Tr
 _TITLES: Final = {"strategy": "your strategies", "single": "single models", "baseline": "baselines"}
 _COLOURS: Final = {"strategy": "#1f83c2", "single": "#d55e00", "baseline": "#808080"}
 _SYMBOLS: Final = {"strategy": "circle", "single": "square", "baseline": "diamond-open"}
-_GREY, _FAINT = "#808080", "rgba(128,128,128,.28)"
 _PLACES: Final = {"top right": (1, 1), "bottom right": (1, -1), "top left": (-1, 1), "bottom left": (-1, -1)}
 """Beside the intervals of the point, which go straight up and across."""
 _LABEL: Final = 24
@@ -53,22 +52,18 @@ def compare_figure(standing: Standing, *, simulated: bool) -> dict[str, Any]:
 
 def layout(standing: Standing, simulated: bool) -> dict[str, Any]:
     """Axes, titles and legend."""
-    axis = {"gridcolor": _FAINT, "zeroline": False, "linecolor": _FAINT, "automargin": True, "showline": True}
+    axis = {**AXIS, "zeroline": False, "showline": True}
     money = f" ({NO_MONEY})" if simulated else ""
     so_far = (
         f" · {standing.n:,} of {standing.planned:,} items so far" if standing.is_live else f" · {standing.n:,} items"
     )
     return {
-        "template": None,
-        "title": {"text": f"Quality against cost{money}{so_far}", "x": 0, "xref": "paper", "font": {"size": 14}},
+        **PAPER,
+        "title": figure_title(f"Quality against cost{money}{so_far}"),
         "height": HEIGHT_PX,
         "autosize": True,
         "margin": {"l": 10, "r": 20, "t": 36, "b": 10},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": _GREY, "size": 12},
         "hovermode": "closest",
-        "hoverlabel": {"align": "left"},
         "clickmode": "event",
         "dragmode": False,
         "legend": {"orientation": "h", "y": -0.2, "x": 0, "font": {"size": 11}, "itemclick": False},
@@ -115,7 +110,7 @@ def _points(rows: Sequence[Row], kind: Kind, places: dict[str, str], standing: S
             "size": 12,
             "color": _COLOURS[kind],
             "symbol": ["star" if row.name == ORACLE else _SYMBOLS[kind] for row in rows],
-            "line": {"width": [4 if row.is_reference else 1 for row in rows], "color": _GREY},
+            "line": {"width": [4 if row.is_reference else 1 for row in rows], "color": GREY},
         },
         "cliponaxis": False,
     }
@@ -142,7 +137,7 @@ def _line(rows: Sequence[Row], standing: Standing, name: str, dash: str, shape: 
         "mode": "lines",
         "x": [x for x, _ in drawn],
         "y": [y for _, y in drawn],
-        "line": {"color": _GREY, "width": 1.5, "dash": dash, "shape": shape},
+        "line": {"color": GREY, "width": 1.5, "dash": dash, "shape": shape},
         "hoverinfo": "skip",
     }
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from orchestration_nb.ledger.metrics import MOST_GROUPS, Group, Metrics, Sums
 from orchestration_nb.pages.figures import count, latency, usd
-from orchestration_nb.pages.plotting import COLOURS, FAINT, GREY, told
+from orchestration_nb.pages.plotting import AXIS, COLOURS, GREY, PAPER, told
 from orchestration_nb.spending import NO_MONEY
 
 SHOWN: Final = ("p50", "p95", "p99")
@@ -143,16 +143,15 @@ def _line(
 
 def layout(metrics: Metrics) -> dict[str, Any]:
     """Axes and titles of the four panels."""
-    axis = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True}
     ends = metrics.buckets[-1] + timedelta(seconds=metrics.bucket_s)
     across = {
-        **axis,
+        **AXIS,
         "type": "date",
         "showgrid": False,
         "nticks": 6,
         "range": [_iso(metrics.buckets[0]), _iso(ends)],
     }
-    upward = {**axis, "rangemode": "tozero", "nticks": 5, "exponentformat": "none"}
+    upward = {**AXIS, "rangemode": "tozero", "nticks": 5, "exponentformat": "none"}
     money = f"cost, {NO_MONEY}" if metrics.simulated else "spent"
     of = " (simulated)" if metrics.simulated else ""
     titles = (
@@ -162,15 +161,11 @@ def layout(metrics: Metrics) -> dict[str, Any]:
         (f"Calls that the cache answered{of}", _RIGHT, _BOTTOM),
     )
     return {
-        "template": None,
+        **PAPER,
         "barmode": "stack",
         "height": HEIGHT_PX,
         "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": GREY, "size": 12},
         "hovermode": "closest",
-        "hoverlabel": {"align": "left"},
         "dragmode": False,
         "legend": {"orientation": "h", "y": -0.1, "yanchor": "top", "x": 0, "font": {"size": 11}},
         "annotations": [_title(text, x[0], y[1]) for text, x, y in titles],

@@ -16,7 +16,7 @@ from typing import Any
 from orchestration_nb.cost.burn import Burn
 from orchestration_nb.ledger import Spend
 from orchestration_nb.pages.figures import count, usd
-from orchestration_nb.pages.plotting import COLOURS, FAINT, GREY, told
+from orchestration_nb.pages.plotting import AXIS, COLOURS, FAINT, GREY, PAPER, figure_title, told
 from orchestration_nb.spending import NO_MONEY, Spending, heading
 
 MOST_GROUPS = 8
@@ -53,21 +53,16 @@ def spend_figure(spending: Spending) -> dict[str, Any]:
 def _layout(spending: Spending, *, height: int) -> dict[str, Any]:
     spend = spending.spend
     title = "Spend by day" if not spend.simulated else f"Cost by day ({NO_MONEY})"
-    axis = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True}
     return {
-        "template": None,
-        "title": {"text": title, "x": 0, "xref": "paper", "font": {"size": 14}},
+        **PAPER,
+        "title": figure_title(title),
         "barmode": "stack",
         "height": height,
         "margin": {"l": 10, "r": 10, "t": 40, "b": 30},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": GREY, "size": 12},
         "legend": {"y": 1, "yanchor": "top", "font": {"size": 11}, "itemsizing": "constant"},
-        "hoverlabel": {"align": "left"},
         "bargap": 0.25,
-        "xaxis": {**axis, "type": "date", "tickformat": "%-d %b", "range": _range(spend), "showgrid": False},
-        "yaxis": {**axis, "tickprefix": "&#36;", "rangemode": "tozero"},
+        "xaxis": {**AXIS, "type": "date", "tickformat": "%-d %b", "range": _range(spend), "showgrid": False},
+        "yaxis": {**AXIS, "tickprefix": "&#36;", "rangemode": "tozero"},
     }
 
 
@@ -202,7 +197,7 @@ def _budget_axes(burns: Sequence[Burn], *, top: float) -> dict[str, Any]:
         }
         for mark in MARKS
     ]
-    axis = {"gridcolor": FAINT, "linecolor": FAINT, "automargin": True, "showgrid": False, "zeroline": False}
+    axis = {**AXIS, "showgrid": False, "zeroline": False}
     return {
         "xaxis2": {
             **axis,

@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 
 from orchestration_nb.ledger.traces import RequestTrace, SpanKind, Track
 from orchestration_nb.pages.figures import count, latency, usd
-from orchestration_nb.pages.plotting import COLOURS, FAINT, GREY, told
+from orchestration_nb.pages.plotting import AXIS, COLOURS, GREY, PAPER, figure_title, told
 from orchestration_nb.spending import NO_MONEY
 
 KINDS: Final[tuple[SpanKind, ...]] = get_args(SpanKind)
@@ -100,24 +100,19 @@ def _name(track: Track) -> str:
 
 def _layout(trace: RequestTrace) -> dict[str, Any]:
     rows = len(trace.tracks)
-    axis = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True}
     simulated = " (simulated)" if trace.request["simulated"] else ""
     return {
-        "template": None,
-        "title": {"text": f"One request, attempt by attempt{simulated}", "x": 0, "xref": "paper", "font": {"size": 13}},
+        **PAPER,
+        "title": figure_title(f"One request, attempt by attempt{simulated}", size=13),
         "barmode": "overlay",
         "height": _EDGE_PX + _ROW_PX * max(1, rows),
         "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": GREY, "size": 12},
         "hovermode": "closest",
-        "hoverlabel": {"align": "left"},
         "dragmode": False,
         "legend": {"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0, "font": {"size": 11}},
-        "xaxis": {**axis, "range": [0, max(0.001, trace.ends_ms / 1000) * 1.02], "ticksuffix": " s"},
+        "xaxis": {**AXIS, "range": [0, max(0.001, trace.ends_ms / 1000) * 1.02], "ticksuffix": " s"},
         "yaxis": {
-            **axis,
+            **AXIS,
             "range": [rows - 0.5, -0.5],
             "showgrid": False,
             "zeroline": False,

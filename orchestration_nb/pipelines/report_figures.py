@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from orchestration_nb.ledger.pipelines import Row
 from orchestration_nb.pages.figures import count, span, usd
-from orchestration_nb.pages.plotting import COLOURS, FAINT, GREY, told
+from orchestration_nb.pages.plotting import AXIS, COLOURS, GREY, PAPER, figure_title, told
 
 _CELL_PX: Final = 26
 _MOST_CELLS: Final = 60
@@ -23,15 +23,14 @@ def cells_figure(cells: Sequence[Row]) -> dict[str, Any]:
         _bars(status, [cell for cell in shown if cell["status"] == status], begins)
         for status in dict.fromkeys(str(cell["status"]) for cell in shown)
     ]
-    axis = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True}
     names = [_name(cell) for cell in shown]
     return {
         "data": bars,
         "layout": {
             **_paper(f"Cells: when each ran{_cut(cells)}", height=90 + _CELL_PX * len(shown)),
             "barmode": "stack",
-            "xaxis": {**axis, "ticksuffix": " s", "rangemode": "tozero"},
-            "yaxis": {**axis, "categoryorder": "array", "categoryarray": names[::-1], "showgrid": False},
+            "xaxis": {**AXIS, "ticksuffix": " s", "rangemode": "tozero"},
+            "yaxis": {**AXIS, "categoryorder": "array", "categoryarray": names[::-1], "showgrid": False},
         },
         "config": {"displaylogo": False, "displayModeBar": False, "responsive": True},
     }
@@ -79,7 +78,7 @@ def history_figure(run: Row, before: Sequence[Row]) -> dict[str, Any]:
     """Cost and time of this run beside those of earlier runs of the notebook, the oldest first."""
     runs = [*reversed(before), run]
     simulated = any(row["simulated"] for row in runs)
-    axis = {"gridcolor": FAINT, "zerolinecolor": FAINT, "linecolor": FAINT, "automargin": True, "nticks": 6}
+    axis = {**AXIS, "nticks": 6}
     money = "Cost of each run, simulated" if simulated else "Cost of each run"
     layout = {
         **_paper("", height=260),
@@ -128,14 +127,10 @@ def _title(text: str, x: float) -> dict[str, Any]:
 
 def _paper(title: str, *, height: int) -> dict[str, Any]:
     return {
-        "template": None,
-        "title": {"text": title, "x": 0, "xref": "paper", "font": {"size": 14}},
+        **PAPER,
+        "title": figure_title(title),
         "height": height,
         "margin": {"l": 10, "r": 90, "t": 40, "b": 30},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": GREY, "size": 12},
-        "hoverlabel": {"align": "left"},
         "dragmode": False,
         "legend": {"orientation": "h", "y": -0.08, "yanchor": "top", "x": 0},
     }
