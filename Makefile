@@ -24,7 +24,7 @@ lab: $(VENV)/.lab ## open the quickstart in JupyterLab
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev ## all tests; what a machine has no browser, aimock or corpus for is skipped with the reason
 	@echo "All but those that measure seconds or open a browser, four at a time, since much of what they do is wait:"
-	@$(PY) -m pytest -q -n 4 -m "not alone and not browser"
+	@$(PY) -m pytest -q -n 4 --max-worker-restart 0 -m "not alone and not browser"
 	@echo "Tests that measure seconds or open a browser, one at a time:"
 	@$(PY) -m pytest -q -m "alone or browser"
 
