@@ -123,12 +123,8 @@ class RateSearch:
         """A little slower, for few were refused."""
         if again:
             return self._slow_down(epoch, now)
-        if not epoch.cautious:
-            self.low = min(self.low, epoch.rate * BELOW)
-            return self._settle(now)
-        self.low = epoch.rate * BELOW
-        self._held_until_s = max(self._held_until_s, now + self._hold_s)
-        return Next(self.low, cautious=True)
+        self.low = epoch.rate * BELOW if epoch.cautious else min(self.low, epoch.rate * BELOW)
+        return self._settle(now)
 
     def _try_lower(self, epoch: Epoch, now: float) -> Next:
         """Below what was taken, to see whether as much is refused there."""
