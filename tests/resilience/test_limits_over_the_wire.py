@@ -86,7 +86,7 @@ UNSET = [(), ("--retry-after", "ceil"), ("--retry-after", "ceil", "--headers")]
 @pytest.fixture(scope="module", autouse=True)
 def with_no_limit_set(begin: Begin) -> dict[tuple[str, ...], UnderWay]:
     """One for each way of the server to refuse, all at once and beside the other tests: they do little but wait."""
-    return {options: begin(*options, rows=2000, callers=32) for options in UNSET}
+    return {options: begin(*options, rows=3000, callers=32) for options in UNSET}
 
 
 @pytest.mark.parametrize("options", UNSET)
