@@ -13,6 +13,7 @@ _MOST_SEEN: Final = 300
 _NONE: Final = 0.005
 _NEXT_TO_NONE: Final = 8
 _LEEWAY: Final = 1.5
+"""Standard errors by which a share that was learnt may rise."""
 _SHORTEST_S: Final = 0.001
 
 

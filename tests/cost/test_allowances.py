@@ -85,6 +85,7 @@ class TestForWhom:
     async def test_who_has_no_tag_or_notebook_is_not_concerned(self, begin: Begin) -> None:
         process = begin(budgets={"team": {"usd": 0, "per": "tag:team"}, "book": {"usd": 0, "per": "notebook"}})
         await spend(process.run(9), 1.0, step="")
+        assert await process.budgets.standings() == []
 
 
 class TestHowLong:

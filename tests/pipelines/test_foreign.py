@@ -153,7 +153,7 @@ def test_it_puts_out_what_it_does_under_bare_nbclient(
 @pytest.mark.slow
 @pytest.mark.foreign
 def test_cells_with_output_widgets_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each time, and with the same outputs; under bare nbclient one in some tens waits for ever."""
+    """Each time, and with the same outputs, though a message for a widget may take the sign of a reply away."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")]))
     path = tmp_path / "Output.ipynb"
     shutil.copy(file_of("nbclient/tests/files/Output.ipynb"), path)
